@@ -13,6 +13,7 @@ median of a round, and that of a site that has lost its optimizer's state to the
 
 from __future__ import annotations
 
+import argparse
 import logging
 import statistics
 import sys
@@ -169,7 +170,13 @@ def lost_state(settings: SiteSettings) -> float:
 
 def main() -> None:
     """Make the hospitals, train with and without the attack, and print."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/bad_updates").resolve()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default="runs/bad_updates", help="for hospitals and runs"
+    )
+    folder = parser.parse_args().folder.resolve()
     first = DEMO_COHORT.hospitals
     spec = CohortSpec(
         hospitals=tuple(

@@ -10,8 +10,8 @@ largest resident set that a site's process had, asked of the operating system tw
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -30,8 +30,17 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 def main() -> None:
     """Run, watch, and print."""
-    cohort = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo/hospitals")
-    hospitals = make_cohort(DEMO_COHORT, cohort, workers=2).hospitals
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "cohort",
+        type=Path,
+        nargs="?",
+        default="runs/demo/hospitals",
+        help="the demo's; made where it isn't there",
+    )
+    hospitals = make_cohort(DEMO_COHORT, parser.parse_args().cohort, workers=2).hospitals
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job = export_job(build_recipe("brain_tumor_fedavg", {"learning.local_steps": 8}), folder / "job")

@@ -9,6 +9,7 @@ the transforms of MONAI's brats_mri_segmentation bundle. Both give 128x128x128 p
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import sys
@@ -46,7 +47,17 @@ def main() -> None:
     """Measure both, in slots, and print the ratio."""
     torch.set_num_threads(1)
     default = Path(os.environ.get("CONSILIUM_REAL_DATA", "../shared/data/real")) / "tcga_lgg" / "TCGA-FG-6692"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        default=default,
+        help="of a BraTS case; default: a real one of shared/",
+    )
+    folder = parser.parse_args().folder
     if not folder.is_dir():
         sys.exit(f"{folder} is not a folder; give the folder of a BraTS case: {sys.argv[0]} CASE_FOLDER")
     task = get_task("brain_tumor")

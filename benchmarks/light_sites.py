@@ -35,11 +35,13 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.fuel.f3.mpm import MainProcessMonitor
-from nvflare.utils.job_launcher_utils import generate_client_command, get_credential_env
+from nvflare.utils.job_launcher_utils import generate_client_command
 
 from consilium.default_task import DEFAULT
-from consilium.federation.message_names import VALIDATE
+from consilium.federation.message_names import TEST
+from consilium.federation.site import executor
 from consilium.federation.transport.set_up import set_up_peer
+from consilium.guard.loopback import credentials_with_key
 from consilium.tasks import get_task
 
 STEPS, CASES = 1, 10
@@ -54,8 +56,14 @@ _NICENESS = 10
 def answer(site: str, task: str, model: FLModel) -> Shareable:
     """Answer a task as a site would; an update is random, and as long as every other."""
     trains = task == "train"
-    report = {"role": "trains", "train_cases": CASES, "validation_cases": 2, "steps": STEPS if trains else 0}
-    metrics = get_task(DEFAULT).evaluation.metrics.in_round(final=task == VALIDATE)
+    report = {
+        "role": "trains",
+        "train_cases": CASES,
+        "validation_cases": 2,
+        "test_cases": 2,
+        "steps": STEPS if trains else 0,
+    }
+    metrics = get_task(DEFAULT).evaluation.metrics.in_round(final=task == TEST)
     scores = {one.name: 0.5 for one in metrics if one.is_measured}
     generator = np.random.default_rng([model.current_round, *site.encode()])
     update = {
@@ -75,7 +83,17 @@ def answer(site: str, task: str, model: FLModel) -> Shareable:
 
 
 class LightSite(Executor):
-    """A site that trains nothing, and sends what a trained one would."""
+    """A site that trains nothing, and sends what a trained one would.
+
+    Sites accept only jobs exactly as a recipe writes them, so a job's process takes it in place of the
+    `SiteExecutor` that the job names.
+
+    Args:
+        settings: Those of the job for its executor; nothing of them is needed.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Send as a site of this package does."""
@@ -126,7 +144,7 @@ class ForkLauncher(JobLauncherSpec):
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> ForkedJob:
         """Let the process that this client was forked from fork one for the job."""
         words = shlex.split(generate_client_command(fl_ctx))
-        credentials = get_credential_env(fl_ctx.get_prop(FLContextKey.JOB_PROCESS_ARGS) or {})
+        credentials = credentials_with_key(fl_ctx.get_prop(FLContextKey.JOB_PROCESS_ARGS) or {})
         return ForkedJob(_ask(os.environ[SOCKET], JOB, words[words.index(JOB) + 1 :], credentials))
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -182,8 +200,11 @@ def _become(order: dict[str, Any], connection: socket.socket) -> None:
             _keep_alive()
         sys.argv = [order["module"], *order["words"]]
         os.environ.update(order["environment"])
+        os.chdir(order["words"][order["words"].index("-m") + 1])  # as a kit's start script does
         random.seed()  # else all of them would draw the same
-        program = importlib.import_module(order["module"])
+        if order["module"] == JOB:
+            executor.SiteExecutor = LightSite  # type: ignore[misc, assignment]
+        program = sys.modules["__main__"] = importlib.import_module(order["module"])  # where the guard looks
         arguments = program.parse_arguments()
         folder = Path(arguments.workspace, getattr(arguments, "job_id", ""))
         code = MainProcessMonitor.run(main_func=program.main, run_dir=str(folder), args=arguments)

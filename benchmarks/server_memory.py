@@ -34,7 +34,7 @@ import psutil
 from nvflare.apis.signal import Signal
 from nvflare.fuel.flare_api.api_spec import NoConnection
 
-from light_sites import STEPS, ForkLauncher, LightSite, answer, serve, start_client
+from light_sites import STEPS, ForkLauncher, answer, serve, start_client
 from process_peaks import Peak, describe, processes_running, together
 
 HERE = Path(__file__).resolve()
@@ -46,7 +46,7 @@ ENTERING = 16
 """Hospitals that are started at a time."""
 
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.5, 10.0
-SYNC_SECONDS = {"runner_sync_timeout": 60.0, "max_runner_sync_timeout": 600.0}
+SYNC_SECONDS = {"NVFLARE_RUNNER_SYNC_TIMEOUT": "60", "NVFLARE_MAX_RUNNER_SYNC_TIMEOUT": "600"}
 """How long a hospital's process waits for the server's, with which it shares the cores here. By default it
 asks again after two seconds; where all do, before the server comes to answer, it never catches up."""
 
@@ -108,6 +108,9 @@ def measure_federation(network: str, sites: int, rule: str, folder: Path, until:
     )
     from tests.integration.security.network import Network
 
+    from consilium.recipes.catalog import build_recipe
+    from consilium.recipes.exported_job import export_job
+
     names = [f"site-{index:03d}" for index in range(sites)]
 
     def enroll(project: dict[str, Any]) -> None:
@@ -119,9 +122,9 @@ def measure_federation(network: str, sites: int, rule: str, folder: Path, until:
     say(f"{sites} sites: making the kits")
     port = free_port()
     kits, _ = provision(folder / "project", dict.fromkeys(SITES, folder), "127.0.0.1", port, enroll)
-    for name in (SERVER_NAME, *names):
-        lighten(kits[name] / "local", is_server=name == SERVER_NAME)
-    job = light_job(network, sites, rule, folder)
+    for name in names:
+        fork_jobs(kits[name] / "local")
+    job = export_job(build_recipe("brain_tumor_fedavg", settings(network, sites, rule)), folder / "job")
     federation = Federation(kits, Network(names, port, isolated=False), folder)
     server, door = kits[SERVER_NAME], folder / "door"
     peaks = {name: Peak() for name in PROCESSES.values()}
@@ -166,29 +169,12 @@ def measure_federation(network: str, sites: int, rule: str, folder: Path, until:
     return peaks
 
 
-def lighten(local: Path, *, is_server: bool) -> None:
-    """Let a kit run light sites: their class is allowed, and a hospital's jobs are forked."""
+def fork_jobs(local: Path) -> None:
+    """Let a hospital's kit fork the processes of its jobs."""
     resources = json.loads((local / "resources.json.default").read_text())
-    resources["class_allow_list"].append(f"{LightSite.__module__}.")
-    if not is_server:
-        launchers = [one for one in resources["components"] if one["id"] == "process_launcher"]
-        launchers[0]["path"] = f"{ForkLauncher.__module__}.{ForkLauncher.__name__}"
+    (launcher,) = (one for one in resources["components"] if one["id"] == "process_launcher")
+    launcher["path"] = f"{ForkLauncher.__module__}.{ForkLauncher.__name__}"
     (local / "resources.json").write_text(json.dumps(resources))
-
-
-def light_job(network: str, sites: int, rule: str, folder: Path) -> Path:
-    """Export the main job, with light sites in the place of its executor."""
-    from consilium.recipes.catalog import build_recipe
-    from consilium.recipes.exported_job import export_job
-
-    job = export_job(build_recipe("brain_tumor_fedavg", settings(network, sites, rule)), folder / "job")
-    path = job / "app/config/config_fed_client.json"
-    config = json.loads(path.read_text())
-    (executor,) = config["executors"]
-    executor["executor"] = {"path": f"{LightSite.__module__}.{LightSite.__name__}", "args": {}}
-    config.update(SYNC_SECONDS)
-    path.write_text(json.dumps(config))
-    return job
 
 
 @contextmanager
@@ -206,9 +192,13 @@ def process(role: str, folder: Path, *words: str) -> Iterator[psutil.Popen]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of all processes: they find the light sites, and calculate in one thread."""
+    """Return the environment of all processes: they find the light sites, and calculate in one thread.
+
+    `SYNC_SECONDS` are in it, as FLARE reads its settings from there, too, and no job may hold them.
+    """
     path = os.pathsep.join([str(HERE.parent), str(REPOSITORY / "custom")])
-    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    alone = {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    return {**os.environ, **alone, **SYNC_SECONDS}
 
 
 def check_record(folder: Path, sites: int) -> None:

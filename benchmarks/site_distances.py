@@ -8,7 +8,7 @@ who should be below the limit, and of another, who should be above.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -37,8 +37,15 @@ CENTERS = (EDGES[:-1] + EDGES[1:]) / 2
 
 def main() -> None:
     """Make the patients, draw groups, print the shares above the limit."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="to keep the patients in; default: a temporary one"
+    )
+    folder = parser.parse_args().folder
     with tempfile.TemporaryDirectory() as temporary:
-        scanners = intensities(Path(sys.argv[1] if len(sys.argv) > 1 else temporary))
+        scanners = intensities(folder or Path(temporary))
     random = np.random.default_rng(0)
     print(f"{'patients':>8} {'same scanner':>13} {'another scanner':>16}   above {LIMIT}")
     for size in GROUPS:
