@@ -22,7 +22,7 @@ def _payloads(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_two_workers_make_what_one_makes(tmp_path: Path, one_of_each: CohortSpec) -> None:
+def test_each_case_is_reported_as_it_is_made(tmp_path: Path, one_of_each: CohortSpec) -> None:
     seen: list[tuple[int, int, str]] = []
     alone = make_cohort(
         one_of_each, tmp_path / "alone", progress=lambda done, total, case: seen.append((done, total, case))
@@ -35,9 +35,14 @@ def test_two_workers_make_what_one_makes(tmp_path: Path, one_of_each: CohortSpec
     ]
     assert alone.written == 4
     assert alone.hospitals["cedar"] == tmp_path / "alone" / "cedar"
+    assert {path.name for path in alone.folder.iterdir()} == {"cohort.json", *alone.hospitals}
+
+
+@pytest.mark.integration
+def test_two_workers_make_what_one_makes(tmp_path: Path, one_of_each: CohortSpec) -> None:
+    make_cohort(one_of_each, tmp_path / "alone")
     make_cohort(one_of_each, tmp_path / "both", workers=2)
     assert _payloads(tmp_path / "alone") == _payloads(tmp_path / "both")
-    assert {path.name for path in alone.folder.iterdir()} == {"cohort.json", *alone.hospitals}
 
 
 def test_a_complete_cohort_is_left_alone(tmp_path: Path, two_cases: CohortSpec) -> None:
