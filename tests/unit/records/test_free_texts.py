@@ -52,6 +52,7 @@ TEXTS = {
         "subgroups.*.*.measures (names)": METRICS,
         "subgroups.*.*.counts (names)": METRICS,
         "withheld (names)": SUBGROUPS,
+        "gains (names)": METRICS,
         "note": SENTENCE,
         "left_out (names)": CODES,
         "versions (names)": PACKAGES,
