@@ -20,7 +20,6 @@ from consilium.federation.site.local_settings import read_site_settings
 from consilium.federation.site.replies import read_request
 from consilium.federation.site.state import StateReporter
 from consilium.federation.versions import component_versions
-from consilium.participant.local_only import PairedScores
 from consilium.records.evaluation import GroupAnswer, MeasureAnswer, SiteEvaluation
 from consilium.records.gain import measure_gain
 from consilium.tasks import LearningSettings, Task, get_task, parse_learning
@@ -63,6 +62,8 @@ class SiteEvaluator:
         Raises:
             SiteRefusal: If this site can't or may not.
         """
+        from consilium.participant.local_only import PairedScores  # loads torch, which only a run needs
+
         started = time.monotonic()
         request = read_request(shareable)
         task, data = self._task, self._prepare(fl_ctx, abort)
