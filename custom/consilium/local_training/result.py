@@ -18,7 +18,7 @@ from consilium.learning.standalone import save_standalone
 from consilium.learning.weights import Weights
 from consilium.local_training.job import TrainingJob
 from consilium.participant.site_data import SiteData
-from consilium.participant.training_plan import TrainingPlan
+from consilium.participant.standalone_plan import StandalonePlan
 from consilium.records.local_training import LocalTrainingRecord, SitePatients
 
 
@@ -31,7 +31,7 @@ class TrainingResultFolder:
         plan: What is trained.
     """
 
-    def __init__(self, folder: Path, job: TrainingJob, plan: TrainingPlan) -> None:
+    def __init__(self, folder: Path, job: TrainingJob, plan: StandalonePlan) -> None:
         self.folder = folder
         self._job, self._plan = job, plan
 

@@ -22,9 +22,9 @@ from consilium.local_training.sites import folder_sites, kit_site, prepare
 from consilium.participant.local_only import train_local_only
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData
-from consilium.participant.training_plan import TrainingPlan
+from consilium.participant.standalone_plan import StandalonePlan
 from consilium.recipes.base import JobRecipe
-from consilium.records.local_training import LocalRound, LocalTrainingRecord
+from consilium.records.local_training import LocalTrainingRecord, TrainedRound
 from consilium.report.terminal import Terminal
 from consilium.simulation.display import Display
 from consilium.simulation.hospitals import NamesAndLabels
@@ -197,12 +197,12 @@ class _Training:
             self._result.save(BEST_MODEL, weights, number)
             record.best_round = number
         self._result.save(LAST_MODEL, weights, number)
-        record.rounds.append(LocalRound(number=number, loss=loss, scores=scores))
+        record.rounds.append(TrainedRound(number=number, loss=loss, scores=scores))
         self._display.say(f"round {number} of {record.rounds_planned}{scorer.describe(scores)}")
 
 
-def _plan(job: TrainingJob, data: Mapping[str, SiteData]) -> TrainingPlan:
+def _plan(job: TrainingJob, data: Mapping[str, SiteData]) -> StandalonePlan:
     if len(data) > 1:
-        return TrainingPlan.pooled(data, job.learning, job.rounds, start=job.start)
+        return StandalonePlan.pooled(data, job.learning, job.rounds, start=job.start)
     ((name, site),) = data.items()
-    return TrainingPlan.local_only(name, site, job.learning, job.rounds, start=job.start)
+    return StandalonePlan.local_only(name, site, job.learning, job.rounds, start=job.start)

@@ -11,7 +11,7 @@ from consilium.data.cache import CachedCase
 from consilium.data.case_format import Progress
 from consilium.data.finding import Finding
 from consilium.errors import DataError, RefusalCode, SiteRefusal
-from consilium.participant.evaluated_cases import allow_subgroup, select_evaluated
+from consilium.participant.evaluation_cases import allow_subgroup, select_evaluated
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.register_content import EvaluatedSet
 from consilium.participant.register_files import open_register

@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -42,7 +42,7 @@ _CASES_AT_A_TIME: Final = 8
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What came of a run.
+    """The cases of a run. Ids and findings are about patients: they stay where the images are.
 
     Attributes:
         new: The cases that were processed now.
@@ -52,11 +52,16 @@ class FinishedRun:
         incomplete: The images of cases that lack some -> how many such cases.
     """
 
-    new: tuple[str, ...]
-    kept: tuple[str, ...]
-    left_out: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    new: tuple[str, ...] = field(repr=False)
+    kept: tuple[str, ...] = field(repr=False)
+    left_out: tuple[str, ...] = field(repr=False)
+    findings: tuple[Finding, ...] = field(repr=False)
     incomplete: Mapping[tuple[str, ...], int]
+
+    @property
+    def total(self) -> int:
+        """How many cases there are."""
+        return len(self.new) + len(self.kept) + len(self.left_out)
 
 
 class CaseRun:

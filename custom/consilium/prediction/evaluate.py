@@ -11,7 +11,6 @@ from typing import Final
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.cohort import Cohort
 from consilium.data.files import output_folder, require_outside, write_atomically
-from consilium.data.finding import Finding
 from consilium.data.problem_code import Severity
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
@@ -42,35 +41,25 @@ _DECIMALS: Final = 6
 
 
 @dataclass(frozen=True)
-class EvaluatedCases:
-    """What came of an evaluation. All of it is about patients: it stays where the images are.
+class EvaluatedCases(FinishedRun):
+    """The cases of an evaluation, its files and its summary.
 
     Attributes:
         out: The folder with the files.
         table: The table of all evaluated cases in it.
         page: The page in it.
         summary: Means, intervals and quantiles over patients.
-        evaluated: The cases that were evaluated now.
-        kept: The cases that were evaluated before, from the same files with the same model and settings.
-        left_out: The cases that could not be evaluated.
-        findings: What the checks found, by case.
-        incomplete: The images of cases that lack some -> how many such cases.
     """
 
     out: Path
     table: Path
     page: Path
     summary: EvaluationSummary = field(repr=False)
-    evaluated: tuple[str, ...] = field(repr=False)
-    kept: tuple[str, ...] = field(repr=False)
-    left_out: tuple[str, ...] = field(repr=False)
-    findings: tuple[Finding, ...] = field(repr=False)
-    incomplete: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
     @property
-    def total(self) -> int:
-        """How many cases there are."""
-        return len(self.evaluated) + len(self.kept) + len(self.left_out)
+    def evaluated(self) -> tuple[str, ...]:
+        """The cases that were evaluated now."""
+        return self.new
 
 
 def evaluate(
@@ -181,17 +170,7 @@ class _Results:
         self._folder.write_json(SUMMARY, content)
         path = self._folder.path / PAGE
         write_atomically(path, render_evaluation(page).encode(), durable=False)
-        return EvaluatedCases(
-            self._folder.path,
-            table,
-            path,
-            summary,
-            done.new,
-            done.kept,
-            done.left_out,
-            done.findings,
-            done.incomplete,
-        )
+        return EvaluatedCases(**vars(done), out=self._folder.path, table=table, page=path, summary=summary)
 
     def _reasons(self) -> list[str]:
         """The code of each case that is left out: that of its first error."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.files import output_folder, require_outside
-from consilium.data.finding import Finding
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
-from consilium.prediction.case_run import CaseRun, RunProgress, failures_to_write, select_cases
+from consilium.prediction.case_run import CaseRun, FinishedRun, RunProgress, failures_to_write, select_cases
 from consilium.prediction.case_writer import CaseWriter
 from consilium.prediction.inputs import find_inputs
 from consilium.prediction.output_folder import ABOUT, OutputFolder
@@ -21,31 +20,21 @@ from consilium.tasks.prediction import OutputOptions
 
 
 @dataclass(frozen=True)
-class PredictedCases:
-    """What came of a prediction. Ids and findings are about patients: they stay where the images are.
+class PredictedCases(FinishedRun):
+    """The cases of a prediction, and its files.
 
     Attributes:
         out: The folder with the files.
         table: The table of all cases in it.
-        predicted: The cases that were predicted now.
-        kept: The cases that were predicted before, from the same files with the same model and settings.
-        left_out: The cases that could not be predicted.
-        findings: What the checks found, by case.
-        incomplete: The images of cases that lack some -> how many such cases.
     """
 
     out: Path
     table: Path
-    predicted: tuple[str, ...] = field(repr=False)
-    kept: tuple[str, ...] = field(repr=False)
-    left_out: tuple[str, ...] = field(repr=False)
-    findings: tuple[Finding, ...] = field(repr=False)
-    incomplete: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
     @property
-    def total(self) -> int:
-        """How many cases there are."""
-        return len(self.predicted) + len(self.kept) + len(self.left_out)
+    def predicted(self) -> tuple[str, ...]:
+        """The cases that were predicted now."""
+        return self.new
 
 
 def predict(
@@ -114,9 +103,7 @@ def predict(
         folder.write_json(ABOUT, writer.describe())
         done = run.process(cohort, workers, progress or (lambda done, total: None))
         table = folder.write_table(trained.task.prediction.columns)
-    return PredictedCases(
-        folder.path, table, done.new, done.kept, done.left_out, done.findings, done.incomplete
-    )
+    return PredictedCases(**vars(done), out=folder.path, table=table)
 
 
 def _choose_convention(model: TrainedModel, stated: str | None) -> str | None:

@@ -39,7 +39,7 @@ class SitePatients(Record):
     left_out: CodeCounts = Field(default_factory=dict, description="Cases, by code.")
 
 
-class LocalRound(Record):
+class TrainedRound(Record):
     """One round: its model on the validation patients."""
 
     number: RoundCount
@@ -67,7 +67,7 @@ class LocalTrainingRecord(Record):
     status: Literal["running", "finished"] = "running"
     rounds_planned: RoundCount
     sites: BySite[SitePatients]
-    rounds: list[LocalRound] = Field(default_factory=list)
+    rounds: list[TrainedRound] = Field(default_factory=list)
     best_round: RoundCount | None = Field(
         default=None, description="The round whose model scored best on validation patients."
     )

@@ -19,7 +19,7 @@ from consilium.learning.weights import Weights
 from consilium.participant.local_only import PairedScores, score_both, train_local_only
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData
-from consilium.participant.training_plan import TrainingPlan
+from consilium.participant.standalone_plan import StandalonePlan
 from consilium.processes import defer_interrupts, worker_pool
 from consilium.records.federation import BaselineRecord
 from consilium.records.gain import SiteGain, measure_gain, patient_gains
@@ -33,7 +33,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 OnStep = Callable[[str, int, int], None]
 """Called with the model's name, its steps done and its total steps."""
 
-OnModel = Callable[[str, TrainingPlan, Weights], None]
+OnModel = Callable[[str, StandalonePlan, Weights], None]
 """Called with the model's name, how it was trained, and its weights."""
 
 
@@ -126,12 +126,12 @@ def train_baselines(
 
 def _plan(
     sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int, start: Weights | None
-) -> dict[str, TrainingPlan]:
+) -> dict[str, StandalonePlan]:
     """Return the plans by name, the longest first, so that no worker is left alone with it at the end."""
     return {
-        POOLED: TrainingPlan.pooled(sites, learning, rounds, start=start),
+        POOLED: StandalonePlan.pooled(sites, learning, rounds, start=start),
         **{
-            name: TrainingPlan.local_only(name, data, learning, rounds, start=start)
+            name: StandalonePlan.local_only(name, data, learning, rounds, start=start)
             for name, data in sites.items()
             if data.train
         },
@@ -164,7 +164,7 @@ def _connect(steps: Queue[tuple[str, int, int]]) -> None:
 
 
 def _train_and_evaluate(
-    name: str, plan: TrainingPlan, test: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
+    name: str, plan: StandalonePlan, test: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
 ) -> _Outcome:
     started = time.monotonic()
     compute = ComputeSettings(cpu_threads=1, processes=1)  # the models to compare with train side by side

@@ -21,7 +21,7 @@ from consilium.learning.standalone import save_standalone
 from consilium.learning.weights import Weights
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings
-from consilium.participant.training_plan import TrainingPlan
+from consilium.participant.standalone_plan import StandalonePlan
 from consilium.process_limits import available_cores
 from consilium.recipes.exported_job import read_exported_job
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
@@ -187,7 +187,7 @@ class Study:
         )
         return baselines
 
-    def _keep_baseline(self, name: str, plan: TrainingPlan, weights: Weights) -> None:
+    def _keep_baseline(self, name: str, plan: StandalonePlan, weights: Weights) -> None:
         initial = self._job.initial
         path = private_folder(self._out / BASELINES) / f"{name}.safetensors"
         job, origin = self._job.path.resolve().name, initial.origin if initial else ()

@@ -7,7 +7,7 @@ from data.hospital import NAMES_2023, Hospital
 from learning.tiny import LEARNING, site
 
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.participant.evaluated_cases import allow_subgroup, select_evaluated
+from consilium.participant.evaluation_cases import allow_subgroup, select_evaluated
 from consilium.participant.evaluation_data import BAD_SUBGROUPS, prepare_evaluation
 from consilium.participant.register_files import open_register
 from consilium.participant.site_data import prepare_site

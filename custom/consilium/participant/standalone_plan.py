@@ -12,7 +12,7 @@ from consilium.tasks.learning_settings import LearningSettings
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
+class StandalonePlan:
     """One model to train with a federation's settings, but without the federation.
 
     It starts from the weights that the federation starts from and takes as many steps as a site takes there.
@@ -40,7 +40,7 @@ class TrainingPlan:
         rounds: int,
         *,
         start: Weights | None = None,
-    ) -> TrainingPlan:
+    ) -> StandalonePlan:
         """Plan a model of one site's cases, on the samples that the site draws in the federation.
 
         Args:
@@ -48,7 +48,7 @@ class TrainingPlan:
             data: The site's cases.
             learning: The federation's settings.
             rounds: The federation's rounds.
-            start: See `TrainingPlan`.
+            start: See `StandalonePlan`.
         """
         # Without the limits on what leaves a hospital: nothing does.
         unlimited = replace(data, min_training_patients=1, max_left_out=1.0)
@@ -63,7 +63,7 @@ class TrainingPlan:
         rounds: int,
         *,
         start: Weights | None = None,
-    ) -> TrainingPlan:
+    ) -> StandalonePlan:
         """Plan a model of the training cases of several sites.
 
         Each step takes as many samples as a step of all training sites together, which is what averaging
@@ -73,7 +73,7 @@ class TrainingPlan:
             sites: The sites; those without training cases don't count.
             learning: The federation's settings.
             rounds: The federation's rounds.
-            start: See `TrainingPlan`.
+            start: See `StandalonePlan`.
         """
         training = {name: data for name, data in sites.items() if data.train}
         cases = tuple(case for data in training.values() for case in data.train)

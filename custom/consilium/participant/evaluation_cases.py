@@ -15,7 +15,7 @@ from consilium.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class EvaluatedCases(Generic[CaseT]):
+class EvaluationCases(Generic[CaseT]):
     """The cases that an evaluation of models is about.
 
     Attributes:
@@ -33,7 +33,7 @@ class EvaluatedCases(Generic[CaseT]):
 
 def select_evaluated(
     register: PatientRegister, site: SiteSettings, task: Task, labeled: Sequence[CaseT], *, job_minimum: int
-) -> EvaluatedCases[CaseT]:
+) -> EvaluationCases[CaseT]:
     """Return the cases that an evaluation of models is about, and which set they are.
 
     A hospital that only evaluates reports on all patients that it neither trained on nor chose models by.
@@ -67,10 +67,10 @@ def select_evaluated(
         apart=apart,
     )
     if found.cases or task.evaluation.metrics.has_counts:
-        return EvaluatedCases(name, found.cases, max(minimum, job_minimum))
+        return EvaluationCases(name, found.cases, max(minimum, job_minimum))
     fewest = ScoreMinimum.of(site, task).patients
     means = scored_cases(register, site, task, cases, apart, job_minimum)
-    return EvaluatedCases(name, means.cases, max(fewest, job_minimum), counted=False)
+    return EvaluationCases(name, means.cases, max(fewest, job_minimum), counted=False)
 
 
 def allow_subgroup(register: PatientRegister, site: SiteSettings, cases: Sequence[CaseT]) -> bool:
