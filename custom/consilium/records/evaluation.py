@@ -56,7 +56,9 @@ class MeasureAnswer(Record):
         default=None, description="95 % interval, by bootstrap over patients; null for too few."
     )
     edges: list[Finite] = Field(
-        default_factory=list, max_length=_MOST_BINS + 1, description="Of the bins, some of the public ones."
+        default_factory=list,
+        max_length=_MOST_BINS + 1,
+        description="Of the bins, some of the public ones; empty where counts stay at the site.",
     )
     counts: list[CaseCount] = Field(
         default_factory=list, max_length=_MOST_BINS, description="Patients in each bin."

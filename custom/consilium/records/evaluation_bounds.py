@@ -36,14 +36,26 @@ def check_evaluation(
 
 def _check_gains(answer: SiteEvaluation, evaluation: Evaluation, local: SiteEvaluation | None) -> None:
     """Gains are those of the two answers' means, of the metrics that models are compared by."""
+    if not answer.gains:
+        return
     metrics = evaluation.metrics
-    if answer.gains and (local is None or local.set != answer.set or answer.gains.keys() - {*metrics.gained}):
+    if local is None or local.set != answer.set or answer.gains.keys() - {*metrics.gained}:
         raise ValueError("it has gains over a model that it did not evaluate, or of unknown metrics")
+    received, own = (_means(one.whole, evaluation) for one in (answer, local))
     for name, gain in answer.gains.items():
-        mean, own = (one.whole.measures.get(name) for one in (answer, local or answer))
         slack = 4 * _ROUNDING * (metrics[name].high - metrics[name].low)
-        if mean is None or own is None or abs(metrics[name].gain(mean.mean, own.mean) - gain.mean) > slack:
+        if (
+            name not in received
+            or name not in own
+            or abs(metrics[name].gain(received[name], own[name]) - gain.mean) > slack
+        ):
             raise ValueError(f"{name} has a gain that is not the difference of its means")
+
+
+def _means(group: GroupAnswer, evaluation: Evaluation) -> dict[str, float]:
+    """The means of all metrics: the overall one of a single target is no measure of its own."""
+    means = {name: one.mean for name, one in group.measures.items()}
+    return {**evaluation.metrics.means(means), **means}
 
 
 def _check_group(group: GroupAnswer, evaluation: Evaluation, minimum: int) -> None:
@@ -85,10 +97,11 @@ def _check_counts(group: GroupAnswer, metrics: list[Metric]) -> None:
 
 def _check_measure(name: str, one: MeasureAnswer, bins: MetricBins, patients: int) -> None:
     ends = (bins.edges[0], bins.edges[-1])
-    if not one.edges and not one.counts:  # of too few patients for counts
-        slack = _ROUNDING * (ends[1] - ends[0])
-        if one.interval is not None or not ends[0] - slack <= one.mean <= ends[1] + slack:
-            raise ValueError(f"{name} has a mean out of its range, or an interval without counts")
+    slack = _ROUNDING * (ends[1] - ends[0])
+    if not one.edges and not one.counts:  # of too few patients for counts, or of a subgroup
+        if not ends[0] - slack <= one.mean <= ends[1] + slack:
+            raise ValueError(f"{name} has a mean out of its range")
+        _check_interval(name, one, *ends)
         return
     if len(one.edges) != len(one.counts) + 1 or (one.edges[0], one.edges[-1]) != ends:
         raise ValueError(f"{name} has other bins than the public ones")
@@ -97,7 +110,6 @@ def _check_measure(name: str, one: MeasureAnswer, bins: MetricBins, patients: in
     if sum(one.counts) != patients:
         raise ValueError(f"{name} counts another number of patients")
     bounds = enclose_mean([Histogram(tuple(one.edges), tuple(one.counts))])
-    slack = _ROUNDING * (ends[1] - ends[0])
     if not bounds.low - slack <= one.mean <= bounds.high + slack:
         raise ValueError(f"{name} has a mean that its counts of patients rule out")
     _check_interval(name, one, *ends)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -23,7 +24,7 @@ from consilium.records.bounds import (
     limit_entries,
 )
 from consilium.records.score_bounds import read_scores
-from consilium.records.score_intervals import FEW_AT_A_BOUND
+from consilium.records.score_intervals import allows_interval, round_outwards, score_of
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Metric, Scores
 
@@ -83,7 +84,7 @@ def measure_gain(
         pairs: Their scores, by case.
         evaluation: The task's.
         min_count: The hospital's: an interval stays there whose bounds are means of fewer patients, see
-            `FEW_AT_A_BOUND`. Whether means may leave was decided when the cases were selected.
+            `allows_interval`. Whether means may leave was decided when the cases were selected.
 
     Returns:
         The gain; None where there is no case.
@@ -93,13 +94,60 @@ def measure_gain(
     local = evaluation.summarize(pair.local for pair in pairs)
     federated = evaluation.summarize(pair.federated for pair in pairs)
     patients = len({pair.patient for pair in pairs})
-    intervals = _intervals(pairs, evaluation) if patients - FEW_AT_A_BOUND >= min_count else {}
+    intervals = _intervals(pairs, evaluation) if allows_interval(patients, min_count) else {}
     gains = {}
     for name in evaluation.metrics.gained:
         metric = evaluation.metrics[name]
-        low, high = _outwards(metric, intervals.get(name))
+        span, bounds = metric.high - metric.low, intervals.get(name)
+        low, high = round_outwards(bounds, metric.digits, (-span, span)) if bounds else (None, None)
         gains[name] = Gain(mean=metric.gain(federated[name], local[name]), low=low, high=high)
     return SiteGain(patients=patients, local=local, federated=federated, gains=gains)
+
+
+def measure_gain_by_patient(
+    pairs: Sequence[PairedScores], evaluation: Evaluation, *, min_count: int = 1
+) -> dict[str, Gain]:
+    """Compare both models of a hospital, each patient counting once, however many examinations they have.
+
+    The means of an evaluation of models are over patients, too, so that these gains are their differences. A
+    metric that only several cases have together is of all cases, as in `measure_gain`.
+
+    Args:
+        pairs: Their scores, by case.
+        evaluation: The task's.
+        min_count: See `measure_gain`.
+
+    Returns:
+        The gains by metric; empty where there is no case.
+    """
+    by_case = measure_gain(pairs, evaluation, min_count=min_count)
+    by_patient = measure_gain(_average_by_patient(pairs), evaluation, min_count=min_count)
+    if by_case is None or by_patient is None:
+        return {}
+    return {
+        name: (by_case if evaluation.metrics[name].combines == "derived" else by_patient).gains[name]
+        for name in evaluation.metrics.gained
+    }
+
+
+def _average_by_patient(pairs: Sequence[PairedScores]) -> list[PairedScores]:
+    """The pairs with one for each patient: the means over their cases."""
+    by_patient: dict[str, list[PairedScores]] = {}
+    for pair in pairs:
+        by_patient.setdefault(pair.patient, []).append(pair)
+    return [
+        replace(
+            cases[0],
+            local=_average([pair.local for pair in cases]),
+            federated=_average([pair.federated for pair in cases]),
+        )
+        for cases in by_patient.values()
+    ]
+
+
+def _average(rows: Sequence[Mapping[str, float]]) -> Scores:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: math.fsum(row.get(name, 0.0) for row in rows) / len(rows) for name in names}
 
 
 def patient_gains(pairs: Iterable[PairedScores], evaluation: Evaluation) -> list[float]:
@@ -207,19 +255,6 @@ class _Sums:
         )
 
 
-def _outwards(metric: Metric, interval: tuple[float, float] | None) -> tuple[float | None, float | None]:
-    """Round an interval: the bounds of few patients would reveal more digits of them than needed."""
-    if interval is None:
-        return None, None
-    steps, span = 10.0**metric.digits, metric.high - metric.low
-    low, high = math.floor(interval[0] * steps) / steps, math.ceil(interval[1] * steps) / steps
-    return max(low, -span), min(high, span)
-
-
 def _difference(pair: PairedScores, metric: Metric, evaluation: Evaluation) -> float:
-    local, federated = _value(pair.local, metric, evaluation), _value(pair.federated, metric, evaluation)
+    local, federated = (score_of(one, metric, evaluation) for one in (pair.local, pair.federated))
     return metric.gain(federated, local)
-
-
-def _value(scores: Mapping[str, float], metric: Metric, evaluation: Evaluation) -> float:
-    return scores[metric.name] if metric.name in scores else evaluation.metrics.means(scores)[metric.name]

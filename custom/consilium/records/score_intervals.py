@@ -59,15 +59,56 @@ def measure_intervals(
     Returns:
         By metric; empty where they would be of too few patients.
     """
-    if len(set(patients)) - FEW_AT_A_BOUND < min_count:
+    if not allows_interval(len(set(patients)), min_count):
         return {}
     found: dict[str, ScoreInterval] = {}
     for name in evaluation.metrics.gained:
         metric = evaluation.metrics[name]
         bounds = _bounds(cases, patients, evaluation, metric)
         if bounds is not None:
-            found[name] = _outwards(metric, bounds)
+            low, high = round_outwards(bounds, metric.digits, (metric.low, metric.high))
+            found[name] = ScoreInterval(low=low, high=high)
     return found
+
+
+def allows_interval(patients: int, min_count: int) -> bool:
+    """Return whether an interval over patients may leave: both of its bounds are means of enough of them.
+
+    Args:
+        patients: How many the interval is over.
+        min_count: Fewest patients behind a number.
+    """
+    return patients - FEW_AT_A_BOUND >= min_count
+
+
+def round_outwards(
+    bounds: tuple[float, float], digits: int, limits: tuple[float, float]
+) -> tuple[float, float]:
+    """Round an interval: the bounds of few patients would reveal more digits of them than needed.
+
+    Args:
+        bounds: Of the interval.
+        digits: Decimals that stay.
+        limits: The lowest and the highest value that there is.
+
+    Example:
+        >>> round_outwards((0.7123, 0.9999), 3, (0.0, 1.0))
+        (0.712, 1.0)
+    """
+    steps = 10.0**digits
+    low, high = math.floor(bounds[0] * steps) / steps, math.ceil(bounds[1] * steps) / steps
+    return max(low, limits[0]), min(high, limits[1])
+
+
+def score_of(case: Mapping[str, float], metric: Metric, evaluation: Evaluation) -> float:
+    """Return a metric of one case, which is measured or a mean of what is.
+
+    Args:
+        case: The scores of the case.
+        metric: No derived one.
+        evaluation: The task's.
+    """
+    return case[metric.name] if metric.name in case else evaluation.metrics.means(case)[metric.name]
 
 
 def check_intervals(intervals: Mapping[str, ScoreInterval], scores: Scores, evaluation: Evaluation) -> None:
@@ -89,7 +130,7 @@ def _bounds(
     cases: Sequence[Scores], patients: Sequence[str], evaluation: Evaluation, metric: Metric
 ) -> tuple[float, float] | None:
     if metric.combines != "derived":
-        rows = np.array([[_value(one, metric, evaluation)] for one in cases])
+        rows = np.array([[score_of(one, metric, evaluation)] for one in cases])
         interval = interval_of_mean(rows, patients)
         return None if interval is None else (float(interval[0][0]), float(interval[1][0]))
     measured = [one for one in evaluation.metrics.metrics if one.is_measured]
@@ -101,16 +142,3 @@ def _bounds(
 
     table = np.array([[1.0, *(one.get(other.name, 0.0) for other in measured)] for one in cases])
     return interval_of_statistic(table, patients, statistic)
-
-
-def _value(scores: Scores, metric: Metric, evaluation: Evaluation) -> float:
-    return scores[metric.name] if metric.name in scores else evaluation.metrics.means(scores)[metric.name]
-
-
-def _outwards(metric: Metric, bounds: tuple[float, float]) -> ScoreInterval:
-    """Round an interval: the bounds of few patients would reveal more digits of them than needed."""
-    steps = 10.0**metric.digits
-    return ScoreInterval(
-        low=max(math.floor(bounds[0] * steps) / steps, metric.low),
-        high=min(math.ceil(bounds[1] * steps) / steps, metric.high),
-    )

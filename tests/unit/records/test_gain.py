@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from consilium.participant.local_only import PairedScores
-from consilium.records.gain import FEW_AT_A_BOUND, SiteGain, check_gain, patient_gains
+from consilium.records.gain import SiteGain, check_gain, measure_gain_by_patient, patient_gains
 from consilium.records.gain import measure_gain as measure
+from consilium.records.score_intervals import FEW_AT_A_BOUND
 from consilium.tasks import get_task
 
 EVALUATION = get_task("brain_tumor").evaluation
@@ -87,6 +88,15 @@ def test_patients_own_gains_are_means_over_their_examinations():
     twice = [*pairs([0.1, 0.3]), PairedScores("case 9", "patient 0", scores(0.5), scores(0.8))]
     assert patient_gains(twice, EVALUATION) == pytest.approx([0.2, 0.3])
     assert measure_gain(twice).patients == 2
+
+
+def test_each_patient_counts_once_where_models_are_evaluated():
+    twice = [*pairs(GAINS), PairedScores("case 9", "patient 0", scores(0.5), scores(0.9))]
+    gain = measure_gain_by_patient(twice, EVALUATION)["dice"]
+    assert gain.mean == pytest.approx((sum(GAINS) - 0.1 + 0.25) / len(GAINS))
+    assert gain.low < gain.mean < gain.high
+    assert measure_gain(twice).gains["dice"].mean != pytest.approx(gain.mean)
+    assert measure_gain_by_patient([], EVALUATION) == {}
 
 
 def test_it_survives_json():

@@ -126,6 +126,8 @@ class ModelEvaluation(SiteController):
             return self.reject(site, f"its answer can't be read; wrong is {faults}")
         own = self._record.value.models.get(LOCAL_MODELS)
         local = None if own is None or own is question.entry else own.sites.get(site)
+        if own is not None and own is not question.entry and local is None:
+            evaluation.gains = {}  # over an answer that came too late, or was rejected
         try:
             check_evaluation(evaluation, get_task(self._settings.task).evaluation, local)
         except ValueError as error:

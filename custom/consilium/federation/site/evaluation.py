@@ -21,9 +21,11 @@ from consilium.federation.site.replies import read_request
 from consilium.federation.site.state import StateReporter
 from consilium.federation.versions import component_versions
 from consilium.records.evaluation import GroupAnswer, MeasureAnswer, SiteEvaluation
-from consilium.records.gain import measure_gain
+from consilium.records.gain import measure_gain_by_patient
+from consilium.records.score_intervals import allows_interval, round_outwards
 from consilium.tasks import LearningSettings, Task, get_task, parse_learning
 from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.measures import derived_measures
 from consilium.tasks.metrics import Scores
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from consilium.participant.evaluation_data import EvaluationData
 
 _DIGITS = 6
-"""Of a mean or bound that leaves; the last bits of a mean say nothing about a model."""
+"""Of a mean that leaves; its last bits say nothing about a model."""
 
 
 class SiteEvaluator:
@@ -74,8 +76,7 @@ class SiteEvaluator:
                 for case, local, row in zip(data.cases, self._local, rows, strict=True)
             ]
             fewest = data.minimum if data.counted else len(pairs)  # no interval, as of the means
-            gain = measure_gain(pairs, task.evaluation, min_count=fewest)
-            answer.gains = dict(gain.gains) if gain else {}
+            answer.gains = measure_gain_by_patient(pairs, task.evaluation, min_count=fewest)
         return _reply(answer, request, started)
 
     def evaluate_local(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
@@ -176,14 +177,16 @@ def summarize_site(
     """
     of_case = {case.id: (case, row) for case, row in zip(data.cases, rows, strict=True)}
 
-    def summarize(ids: Sequence[str]) -> GroupAnswer:
+    def summarize(ids: Sequence[str], *, subgroup: bool = True) -> GroupAnswer:
         cases, measured = zip(*(of_case[one] for one in ids), strict=True)
-        return summarize_group(evaluation, cases, measured, data.minimum, counted=data.counted)
+        return summarize_group(
+            evaluation, cases, measured, data.minimum, counted=data.counted, subgroup=subgroup
+        )
 
     return SiteEvaluation(
         min_count=data.minimum,
         set=data.set,
-        whole=summarize(list(of_case)),
+        whole=summarize(list(of_case), subgroup=False),
         subgroups={
             attribute: {
                 value: summarize([one for one in of_case if one in ids]) for value, ids in values.items()
@@ -204,8 +207,12 @@ def summarize_group(
     minimum: int,
     *,
     counted: bool = True,
+    subgroup: bool = False,
 ) -> GroupAnswer:
     """Return what leaves about some cases.
+
+    An interval leaves under the rule of all intervals, see `allows_interval`. A subgroup's histogram stays:
+    less from the whole site's, it would leave counts of few patients for the others.
 
     Args:
         evaluation: The task's.
@@ -213,6 +220,7 @@ def summarize_group(
         rows: What each of them was measured at.
         minimum: Fewest patients.
         counted: Whether counts of patients and intervals may leave beside means.
+        subgroup: Whether the cases are a part of those that another answer is about.
 
     Raises:
         SiteRefusal: They are of fewer patients than the minimum.
@@ -224,21 +232,32 @@ def summarize_group(
     if len(set(patients)) < minimum:
         raise SiteRefusal("its answer would be of too few patients", code=RefusalCode.FEW_PATIENTS)
     bins = evaluation.bins
+    shown = {one.name: one.digits for one in (*evaluation.measures, *derived_measures(evaluation.metrics))}
+    with_interval = counted and allows_interval(len(set(patients)), minimum)
+
+    def leaving(
+        name: str, interval: tuple[float, float] | None, limits: tuple[float, float]
+    ) -> tuple[float, float] | None:
+        return round_outwards(interval, shown[name], limits) if interval and with_interval else None
+
     limited = [
         {name: min(max(row[name], one.edges[0]), one.edges[-1]) for name, one in bins.items()} for row in rows
     ]
     measures = {
         name: MeasureAnswer(
             mean=round(one.mean, _DIGITS),
-            interval=_rounded(one.interval) if counted else None,
-            edges=list(one.histogram.edges) if counted else [],
-            counts=list(one.histogram.counts) if counted else [],
+            interval=leaving(name, one.interval, (bins[name].edges[0], bins[name].edges[-1])),
+            edges=list(one.histogram.edges) if counted and not subgroup else [],
+            counts=list(one.histogram.counts) if counted and not subgroup else [],
         )
         for name, one in summarize_patients(limited, patients, bins, minimum=minimum).items()
     }
     derived = {
         name: MeasureAnswer(
-            mean=round(one.mean, _DIGITS), interval=_rounded(one.interval) if counted else None
+            mean=round(one.mean, _DIGITS),
+            interval=leaving(
+                name, one.interval, (evaluation.metrics[name].low, evaluation.metrics[name].high)
+            ),
         )
         for name, one in derive_measures(evaluation, rows, patients).items()
     }
@@ -248,7 +267,3 @@ def summarize_group(
         measures={**derived, **measures},
         counts=count_cases(evaluation, rows) if counted else {},
     )
-
-
-def _rounded(interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    return interval and (round(interval[0], _DIGITS), round(interval[1], _DIGITS))

@@ -97,7 +97,7 @@ def _verdict(evaluation: LocalEvaluation) -> Iterator[str]:
     name = evaluation.task.evaluation.metrics.key_name
     yield f"{name[:1].upper()}{name[1:]} {key.mean}{interval} over {counted(summary.patients, 'patient')}."
     if summary.patients < FEWEST_PATIENTS:
-        yield "So few say little about others."
+        yield "So few patients say little about others."
 
 
 def _draw(evaluation: LocalEvaluation) -> tuple[bytes, ...]:

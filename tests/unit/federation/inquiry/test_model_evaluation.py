@@ -130,11 +130,20 @@ def test_a_hospital_without_a_model_of_its_own_evaluates_the_others(run):
     assert nobody.status == "finished"
 
 
-@pytest.mark.parametrize("site", [with_gain(0.3), lambda index: with_gain()(max(index, 1))])
-def test_a_gain_that_can_t_be_so_costs_the_answer(run, site):
-    record, _ = run({"north": good, "liar": site}, local_only=True)
-    answered = [name for name, one in record.models.items() if "liar" in one.sites]
-    assert "first" not in answered
+def test_a_gain_that_can_t_be_so_costs_the_answer(run):
+    record, _ = run({"north": good, "liar": with_gain(0.3)}, local_only=True)
+    assert [name for name, one in record.models.items() if "liar" in one.sites] == ["local_only"]
+
+
+@pytest.mark.parametrize("first", [lambda index: None, lambda index: to_shareable(content(), 7)])
+def test_without_an_answer_about_its_own_model_a_site_loses_its_gains_alone(run, first):
+    def late(index):
+        return with_gain(0.3)(index) if index else first(index)
+
+    record, _ = run({"north": with_gain(), "late": late}, local_only=True)
+    assert "late" in record.models["local_only"].missing
+    assert record.models["first"].sites["late"].gains == {}
+    assert record.models["first"].sites["north"].gains
 
 
 def test_a_gain_over_a_model_that_was_not_asked_for_is_rejected(run):

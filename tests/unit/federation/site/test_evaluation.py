@@ -1,6 +1,8 @@
 """What a site answers about a model: numbers over enough patients, and nothing else."""
 
 import json
+from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +13,19 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import RefusalCode
 from consilium.federation.message_names import CODE_HEADER, EVALUATE, LOCAL_ONLY, REASON_HEADER, REPORT_META
+from consilium.federation.site.evaluation import summarize_site
 from consilium.federation.site.executor import SiteExecutor
 from consilium.learning.standalone import Standalone, save_standalone
+from consilium.participant.evaluation_data import EvaluationData
 from consilium.participant.evaluation_log import EvaluationLog
+from consilium.participant.local_only import PairedScores
 from consilium.participant.register_files import open_register
 from consilium.records.evaluation import SiteEvaluation
 from consilium.records.evaluation_bounds import check_evaluation
+from consilium.records.gain import measure_gain_by_patient
 from consilium.tasks import get_task
+from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
+from consilium.tasks.segmentation.regions import Region
 
 from .answers import WEIGHTS, at_site, execute
 from .compared_jobs import MINIMUM, PATIENTS, remove_validated
@@ -217,6 +225,12 @@ def test_a_training_s_question_of_the_same_name_is_not_this_one(engine, hospital
     assert refusal(execute(executor, engine, LOCAL_ONLY, question()))[0] is RefusalCode.NO_LOCAL_ONLY
 
 
+def test_an_interval_leaves_of_four_more_patients_than_the_minimum(ask, hospital):
+    before = read(ask(min_training_patients=2, min_count=2))
+    assert all(one.interval is not None for one in before.whole.measures.values())
+    assert all(one.interval is None for one in read(ask()).whole.measures.values())
+
+
 def test_so_few_patients_as_a_training_needs_send_means_alone(ask):
     answer = read(ask(min_count=7))
     assert answer.min_count == MINIMUM
@@ -224,3 +238,51 @@ def test_so_few_patients_as_a_training_needs_send_means_alone(ask):
         assert (one.edges, one.counts, one.interval) == ([], [], None)
     assert answer.subgroups == {}
     check_evaluation(answer, EVALUATION)
+
+
+def summarize(evaluation, owners, seed, subgroup=()):
+    """What a site answers whose cases of these patients have random measures."""
+    cases = [SimpleNamespace(id=f"{place}", patient=owner) for place, owner in enumerate(owners)]
+    subgroups = {"scanner": {"A": frozenset(one.id for one in cases if one.patient in subgroup)}}
+    data = EvaluationData(tuple(cases), MINIMUM, subgroups=subgroups if subgroup else {})
+    draw = Random(seed)
+    rows = [
+        {name: draw.uniform(one.edges[0], one.edges[-1]) for name, one in evaluation.bins.items()}
+        for _ in cases
+    ]
+    rows = [{**row, **evaluation.metrics.means(row)} for row in rows]
+    return summarize_site(evaluation, data, rows), cases, rows
+
+
+ONE_REGION = SegmentationEvaluation([Region("lesion", "Lesion", frozenset({1}))], penalty_mm=374)
+
+
+@pytest.mark.parametrize("evaluation", [EVALUATION, ONE_REGION], ids=["three regions", "one region"])
+def test_patients_with_several_examinations_count_once_in_means_and_gains(evaluation):
+    owners = "AAABCDEFGH"
+    (local, cases, before), (answer, _, after) = (summarize(evaluation, owners, seed) for seed in (1, 2))
+    pairs = [
+        PairedScores(case.id, case.patient, *both) for case, *both in zip(cases, before, after, strict=True)
+    ]
+    answer.gains = measure_gain_by_patient(pairs, evaluation, min_count=MINIMUM)
+    assert answer.gains["dice"].low is not None
+    check_evaluation(answer, evaluation, local)
+
+
+def test_nothing_about_few_follows_from_a_subgroup_and_the_whole_site():
+    answer, *_ = summarize(EVALUATION, "ABCDEFGHIJ", 1, subgroup="ABCDEFG")
+    check_evaluation(answer, EVALUATION)
+    part = answer.subgroups["scanner"]["A"]
+    assert part.measures.keys() == answer.whole.measures.keys()
+    for name, one in part.measures.items():
+        assert (one.edges, one.counts) == ([], [])
+        assert one.interval[0] <= one.mean <= one.interval[1]
+        assert sum(answer.whole.measures[name].counts) == 10
+    smaller, *_ = summarize(EVALUATION, "ABCDEFGHIJ", 1, subgroup="ABCDEF")
+    assert all(one.interval is None for one in smaller.subgroups["scanner"]["A"].measures.values())
+
+
+def test_bounds_leave_with_the_digits_that_are_shown():
+    answer, *_ = summarize(EVALUATION, "ABCDEFGHIJ", 1)
+    low, high = answer.whole.measures["dice"].interval
+    assert (low, high) == (round(low, 3), round(high, 3))

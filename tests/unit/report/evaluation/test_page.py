@@ -55,7 +55,7 @@ def test_the_key_metric_comes_first_with_interval_and_number_of_patients():
 
 def test_few_patients_are_cautioned():
     text = page(TUMORS, tumors(A=0.9))
-    assert "Mean Dice 0.900 over 1 patient. So few say little about others." in text
+    assert "Mean Dice 0.900 over 1 patient. So few patients say little about others." in text
     assert "1 patient: below 5 there is no interval." in text
 
 
