@@ -93,6 +93,7 @@ def of_few_patients(file: Path, metrics_port: int | None = None) -> Path:
     for participant in project["participants"]:
         if participant["type"] == "client":
             participant["consilium"].update(ANY_NUMBER)
+            participant["consilium"].pop("test_fraction", None)  # of more patients than there are here
     if metrics_port is not None:
         policy = next(entry for entry in project["builders"] if entry["path"].endswith("SitePolicyBuilder"))
         policy["args"] = {"metrics": {"host": "127.0.0.1", "port": metrics_port}}
