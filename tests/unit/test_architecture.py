@@ -1,5 +1,6 @@
 import ast
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,13 @@ def circle(rooms: dict[str, set[str]]) -> list[str]:
         for one in free:
             del left[one]
     return sorted(left)
+
+
+def test_no_two_public_classes_have_one_name():
+    places = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(path.relative_to(PACKAGE).as_posix())
+    assert len(places) > 300
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from consilium.data.cache_entry import META, build_entry, entry_name, read_meta
 from consilium.data.cache_limit import CacheLimit, remove_leftovers
-from consilium.data.cached_case import CachedCase, Origin
+from consilium.data.cached_case import CachedCase, EntrySource
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.case_format import CaseFormat, Progress
@@ -177,7 +177,7 @@ class CaseCache(CaseProduct[CachedCase]):
                 self._limit.account(value.folder, share)
 
     def _open(self, entry: Path, case: Case, convention: str | None) -> CachedCase | None:
-        origin = Origin.of(case, convention, self._settings)
+        origin = EntrySource.of(case, convention, self._settings)
         return open_entry(entry, case, case_format=self._case_format, origin=origin)
 
     @contextmanager
@@ -204,7 +204,7 @@ def attach(cases: Iterable[CachedCase], case_format: CaseFormat) -> tuple[Any, .
 
 
 def open_entry(
-    entry: Path, case: Case, *, case_format: CaseFormat, origin: Origin | None = None
+    entry: Path, case: Case, *, case_format: CaseFormat, origin: EntrySource | None = None
 ) -> CachedCase | None:
     """Open the entry of a case, and mark it as used now; None if it is absent or incomplete.
 

@@ -28,7 +28,7 @@ class UnreadableCase(DataError):
 
 
 @dataclass(frozen=True)
-class Origin:
+class EntrySource:
     """Source of a cache entry, from which a damaged one is rebuilt.
 
     Args:
@@ -42,7 +42,7 @@ class Origin:
     settings: dict[str, JsonValue]
 
     @classmethod
-    def of(cls, case: Case, convention: str | None, settings: PreparationSettings) -> "Origin":
+    def of(cls, case: Case, convention: str | None, settings: PreparationSettings) -> "EntrySource":
         """Record an entry's source, with absolute paths of files."""
         return cls(case.absolute(), convention if case.labeled else None, settings.model_dump(mode="json"))
 
@@ -110,7 +110,7 @@ class CachedCase:
     folder: Path
     labeled: bool
     meta: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
-    origin: Origin | None = field(default=None, repr=False)
+    origin: EntrySource | None = field(default=None, repr=False)
     case_format: Annotated[Any, Field(exclude=True)] = field(default=None, repr=False, compare=False)
 
     def array(self, name: str) -> NDArray[Any]:

@@ -14,11 +14,13 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Answers = Sequence[Collection[str]]
+AnsweredCases = Sequence[Collection[str]]
 """The cases of each answer to a question; those that are combinations of others may be left out."""
 
 
-def discloses(answers: Answers, new: Collection[str], patients: Mapping[str, str], minimum: int) -> bool:
+def discloses(
+    answers: AnsweredCases, new: Collection[str], patients: Mapping[str, str], minimum: int
+) -> bool:
     """Return whether a sum of multiples of answers may be about few patients once a new one is given.
 
     Sums that could be formed without it don't count: they reveal nothing new.
@@ -34,14 +36,16 @@ def discloses(answers: Answers, new: Collection[str], patients: Mapping[str, str
     return _adds(matrix) and not _adds(matrix[:, large])
 
 
-def extend_basis(answers: Answers, new: Collection[str]) -> list[list[str]]:
+def extend_basis(answers: AnsweredCases, new: Collection[str]) -> list[list[str]]:
     """Return the answers with a new one, if it is not a sum of multiples of them."""
     basis = [sorted(answer) for answer in answers]
     matrix, _ = _incidence([*answers, new], {case: case for answer in [*answers, new] for case in answer})
     return [*basis, sorted(new)] if _adds(matrix) else basis
 
 
-def _incidence(answers: Answers, patients: Mapping[str, str]) -> tuple[NDArray[np.float64], list[set[str]]]:
+def _incidence(
+    answers: AnsweredCases, patients: Mapping[str, str]
+) -> tuple[NDArray[np.float64], list[set[str]]]:
     """Incidence of answers and groups of cases, `(answers, columns)`, and the cases' patients."""
     columns: dict[tuple[bool, ...], set[str]] = defaultdict(set)
     sets = [frozenset(answer) for answer in answers]

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from consilium.data.cache import CaseCache
-from consilium.data.cached_case import Origin
+from consilium.data.cached_case import EntrySource
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import Cancelled, DataError
@@ -47,7 +47,7 @@ def built(monkeypatch):
 
 def _count_built(patch, note):
     """Call `note` with the id of each case that is really preprocessed, by a cache or for a damaged entry."""
-    make, rebuild, prepare, current = CaseCache.make, Origin.rebuild, SegmentationCases.prepare, []
+    make, rebuild, prepare, current = CaseCache.make, EntrySource.rebuild, SegmentationCases.prepare, []
 
     def remember(case, call, *arguments):
         current[:] = [case.id]
@@ -64,7 +64,7 @@ def _count_built(patch, note):
         return remember(origin.case, rebuild, origin, *more)
 
     patch.setattr(CaseCache, "make", counted_make)
-    patch.setattr(Origin, "rebuild", counted_rebuild)
+    patch.setattr(EntrySource, "rebuild", counted_rebuild)
     patch.setattr(SegmentationCases, "prepare", counting)
 
 

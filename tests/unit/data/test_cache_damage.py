@@ -12,7 +12,7 @@ import pytest
 
 from consilium.data import cache_entry, cached_case
 from consilium.data.cache import CaseCache
-from consilium.data.cached_case import Origin, UnreadableCase
+from consilium.data.cached_case import EntrySource, UnreadableCase
 from consilium.data.case import CaseError
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
@@ -72,13 +72,13 @@ def prepare(hospital, folder):
 @pytest.fixture
 def rebuilt(monkeypatch):
     """Ids of the cases whose entries were made again."""
-    ids, rebuild = [], Origin.rebuild
+    ids, rebuild = [], EntrySource.rebuild
 
     def counting(origin, *rest):
         ids.append(origin.case.id)
         return rebuild(origin, *rest)
 
-    monkeypatch.setattr(Origin, "rebuild", counting)
+    monkeypatch.setattr(EntrySource, "rebuild", counting)
     return ids
 
 

@@ -11,7 +11,7 @@ from consilium.records.statistics import SiteAnswer, SiteHistogram
 SENTENCE = "a sentence to people in one cleaned line, shown as the site's"
 CODES = "`CodeCounts`: other names become `other`"
 PACKAGES, VERSION = "`Versions`: those of `VERSIONED`", "`Versions`: a number and what belongs to it"
-METRICS = "`Answers` and `check_evaluation`: the task's metrics"
+METRICS = "`TaskAnswers` and `check_evaluation`: the task's metrics"
 KNOWN = "`known_word`: the task's own"
 SUBGROUPS = "the hospital's own attributes and values, of `SUBGROUP_NAME`'s few characters"
 

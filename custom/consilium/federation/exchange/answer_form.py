@@ -34,7 +34,7 @@ MOST_TENSORS: Final = 10_000
 """Of an update; the largest network has some hundred."""
 
 MOST_SCORES: Final = MOST_METRICS + 1
-"""Scores of all metrics that a task may have, and the number of cases; see `Answers`."""
+"""Scores of all metrics that a task may have, and the number of cases; see `TaskAnswers`."""
 
 _LONGEST_NAME = 256
 _SAID: Final = frozenset((REPORT_META, ANSWER_META))

@@ -22,7 +22,7 @@ _NOT_SCORES = ("validation_cases", "test_cases")
 """Stand among the scores, as FLARE sends no answer without any; the report has the same numbers."""
 
 
-class Answers:
+class TaskAnswers:
     """The sites' answers to one task, and each site's reported number of cases.
 
     Attributes:

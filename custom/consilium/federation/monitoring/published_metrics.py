@@ -38,7 +38,7 @@ _STATES: Final = ("asked", "answered", "refused", "no_answer")
 _MIB: Final = 2**20
 
 
-class Measure(NamedTuple):
+class PublishedMetric(NamedTuple):
     """A metric.
 
     Attributes:
@@ -51,38 +51,52 @@ class Measure(NamedTuple):
 
 
 METRICS: Final = {
-    "round_number": Measure(MetricTypes.GAUGE, "Round that runs, from 1."),
-    "rounds_planned": Measure(MetricTypes.GAUGE, "Rounds of the job."),
-    "rounds_done": Measure(MetricTypes.COUNTER, "Rounds that counted."),
-    "rounds_begun": Measure(
+    "round_number": PublishedMetric(MetricTypes.GAUGE, "Round that runs, from 1."),
+    "rounds_planned": PublishedMetric(MetricTypes.GAUGE, "Rounds of the job."),
+    "rounds_done": PublishedMetric(MetricTypes.COUNTER, "Rounds that counted."),
+    "rounds_begun": PublishedMetric(
         MetricTypes.COUNTER, "Attempts at a round; more than done where a quorum lacked."
     ),
-    "round_seconds": Measure(MetricTypes.GAUGE, "Seconds of the last round that counted."),
-    "sites": Measure(MetricTypes.GAUGE, "Sites by their part in the last task, tag `state`."),
-    "answers": Measure(MetricTypes.COUNTER, "Answers that count, tags `site` and `task`."),
-    "refusals": Measure(MetricTypes.COUNTER, "Answers that don't count, tags `site` and `task`."),
-    "absences": Measure(MetricTypes.COUNTER, "Tasks closed without an answer, tags `site` and `task`."),
-    "site_task_seconds": Measure(
+    "round_seconds": PublishedMetric(MetricTypes.GAUGE, "Seconds of the last round that counted."),
+    "sites": PublishedMetric(MetricTypes.GAUGE, "Sites by their part in the last task, tag `state`."),
+    "answers": PublishedMetric(MetricTypes.COUNTER, "Answers that count, tags `site` and `task`."),
+    "refusals": PublishedMetric(MetricTypes.COUNTER, "Answers that don't count, tags `site` and `task`."),
+    "absences": PublishedMetric(
+        MetricTypes.COUNTER, "Tasks closed without an answer, tags `site` and `task`."
+    ),
+    "site_task_seconds": PublishedMetric(
         MetricTypes.GAUGE, "Seconds that a site's last task took there, tag `site`."
     ),
-    "site_bytes_sent": Measure(MetricTypes.GAUGE, "Bytes since the site's process began, tag `site`."),
-    "site_bytes_received": Measure(MetricTypes.GAUGE, "Bytes since the site's process began, tag `site`."),
-    "server_bytes_sent": Measure(MetricTypes.GAUGE, "Bytes since the job's process at the server began."),
-    "server_bytes_received": Measure(MetricTypes.GAUGE, "Bytes since the job's process at the server began."),
-    "checkpoint_round": Measure(MetricTypes.GAUGE, "Last durable round."),
-    "checkpoint_seconds": Measure(MetricTypes.GAUGE, "Seconds that the last checkpoint took to write."),
-    "running": Measure(MetricTypes.GAUGE, "1 while the job runs, then 0."),
+    "site_bytes_sent": PublishedMetric(
+        MetricTypes.GAUGE, "Bytes since the site's process began, tag `site`."
+    ),
+    "site_bytes_received": PublishedMetric(
+        MetricTypes.GAUGE, "Bytes since the site's process began, tag `site`."
+    ),
+    "server_bytes_sent": PublishedMetric(
+        MetricTypes.GAUGE, "Bytes since the job's process at the server began."
+    ),
+    "server_bytes_received": PublishedMetric(
+        MetricTypes.GAUGE, "Bytes since the job's process at the server began."
+    ),
+    "checkpoint_round": PublishedMetric(MetricTypes.GAUGE, "Last durable round."),
+    "checkpoint_seconds": PublishedMetric(
+        MetricTypes.GAUGE, "Seconds that the last checkpoint took to write."
+    ),
+    "running": PublishedMetric(MetricTypes.GAUGE, "1 while the job runs, then 0."),
 }
 """Every metric that the server's side of a job publishes, without the prefix. All have the tags `job_name`
 and `job_id`; values are of whole sites and rounds, never of a patient."""
 
 SITE_METRICS: Final = {
-    "own_running": Measure(MetricTypes.GAUGE, "1 while the job runs at this site, then 0."),
-    "own_round": Measure(MetricTypes.GAUGE, "Round that this site works on, from 1."),
-    "own_tasks": Measure(MetricTypes.COUNTER, "Tasks begun, tag `task`."),
-    "own_refusals": Measure(MetricTypes.COUNTER, "Answers that don't count, tag `by`: `site` or `server`."),
-    "own_cases_used": Measure(MetricTypes.GAUGE, "Cases that this site trains or validates on."),
-    "own_cases_left_out": Measure(MetricTypes.GAUGE, "Cases that this site can't use."),
+    "own_running": PublishedMetric(MetricTypes.GAUGE, "1 while the job runs at this site, then 0."),
+    "own_round": PublishedMetric(MetricTypes.GAUGE, "Round that this site works on, from 1."),
+    "own_tasks": PublishedMetric(MetricTypes.COUNTER, "Tasks begun, tag `task`."),
+    "own_refusals": PublishedMetric(
+        MetricTypes.COUNTER, "Answers that don't count, tag `by`: `site` or `server`."
+    ),
+    "own_cases_used": PublishedMetric(MetricTypes.GAUGE, "Cases that this site trains or validates on."),
+    "own_cases_left_out": PublishedMetric(MetricTypes.GAUGE, "Cases that this site can't use."),
 }
 """Every metric that a hospital's side publishes, for a monitoring of the hospital's own; none leaves its
 process unless the hospital's own `resources.json` names a reporter."""
@@ -99,7 +113,7 @@ class MetricsPublisher:
         metrics: The metrics that may be published.
     """
 
-    def __init__(self, fl_ctx: FLContext, metrics: Mapping[str, Measure]) -> None:
+    def __init__(self, fl_ctx: FLContext, metrics: Mapping[str, PublishedMetric]) -> None:
         meta = fl_ctx.get_prop(FLContextKey.JOB_META) or {}
         name = str(meta.get(JobMetaKey.JOB_NAME.value, ""))
         self._tags = {"job_name": name, "job_id": str(fl_ctx.get_job_id())}

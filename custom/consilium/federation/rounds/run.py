@@ -15,7 +15,7 @@ from consilium.counts import counted
 from consilium.errors import RefusalCode
 from consilium.federation.algorithms.base import Question
 from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
-from consilium.federation.exchange.answers import Answers
+from consilium.federation.exchange.answers import TaskAnswers
 from consilium.federation.exchange.quorum import QuorumSettings
 from consilium.federation.exchange.site_controller import SiteController
 from consilium.federation.message_names import (
@@ -62,7 +62,7 @@ class TrainingRun:
         self.controller = controller
         self.plan = plan
         self.record = record
-        self.answers = Answers()
+        self.answers = TaskAnswers()
         self.folder = Path(controller.get_run_dir())
         self.announcements = ModelAnnouncements(controller)
         self.best = BestModel(self.announcements, plan.selection)

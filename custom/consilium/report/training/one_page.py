@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from consilium.report.training.answers.answer import Answer
-from consilium.report.training.answers.answers import Answers
+from consilium.report.training.answers.answers import ReportAnswers
 from consilium.report.training.drawings import CASES_COLOR, draw_gain, draw_service, draw_trust, rows_of
 from consilium.report.training.study import StudyReport
 
@@ -67,7 +67,7 @@ def render_summary(report: StudyReport) -> bytes:
     It holds no date, no program's name, no link and no single patient; the same study is the same file. Where
     hospitals are too many for the page, those in the middle of each drawing are counted, not drawn.
     """
-    answers = Answers.of(report)
+    answers = ReportAnswers.of(report)
     fitting = (size for size in _FITS if _Page(report, answers, *size, draws=False).fits)
     return _Page(report, answers, *next(fitting, _FITS[-1])).to_pdf()
 
@@ -76,7 +76,13 @@ class _Page:
     """One page, filled from the top; without drawing, only how much of it is filled."""
 
     def __init__(
-        self, report: StudyReport, answers: Answers, most_rows: int, most_facts: int, *, draws: bool = True
+        self,
+        report: StudyReport,
+        answers: ReportAnswers,
+        most_rows: int,
+        most_facts: int,
+        *,
+        draws: bool = True,
     ) -> None:
         self._report = report
         self._most = most_rows

@@ -9,7 +9,7 @@ from typing import Any
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment, upper_first
 from consilium.report.training.answers.answer import state_direction
-from consilium.report.training.answers.answers import Answers
+from consilium.report.training.answers.answers import ReportAnswers
 from consilium.report.training.gain_figure import arrange_gains
 from consilium.report.training.gains import FEW_PATIENTS
 from consilium.report.training.service_figure import arrange_service
@@ -65,7 +65,7 @@ def render_page(
         .get_template("training.html.j2")
         .render(
             report=report,
-            answers=Answers.of(report),
+            answers=ReportAnswers.of(report),
             handling=_state_handling(bool(patients or patient_gains)),
             direction=state_direction(report.metrics.key_metric),
             verdict=state_verdict(report),

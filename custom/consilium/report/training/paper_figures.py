@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.report.chart_style import LIGHT
-from consilium.report.training.answers.answers import Answers
+from consilium.report.training.answers.answers import ReportAnswers
 from consilium.report.training.curves import curves_figure
 from consilium.report.training.drawings import draw_gain, draw_service, draw_trust, rows_of
 from consilium.report.training.figure_data import curves_csv, gain_csv, service_csv, trust_csv
@@ -40,7 +40,7 @@ def write_figures(folder: Path, report: StudyReport) -> None:
         OSError: If a file can't be written.
     """
     place = private_folder(folder / FIGURES_FOLDER, ours=False)
-    answers, rows = Answers.of(report), rows_of(report, _MOST_ROWS)
+    answers, rows = ReportAnswers.of(report), rows_of(report, _MOST_ROWS)
     drawings: dict[str, tuple[Callable[..., None], str, Callable[[StudyReport], str]]] = {
         "gain": (draw_gain, answers.gain.sentence, gain_csv),
         "service": (draw_service, answers.service.sentence, service_csv),

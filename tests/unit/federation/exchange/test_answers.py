@@ -5,7 +5,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from report.grading import GRADING, graded
 
 from consilium.federation.exchange.answer_form import RejectedAnswer
-from consilium.federation.exchange.answers import Answers
+from consilium.federation.exchange.answers import TaskAnswers
 from consilium.federation.message_names import PREPARE, REPORT_META, TRAIN
 from consilium.tasks import get_task
 
@@ -14,7 +14,7 @@ SCORES = {one.name: 0.5 for one in EVALUATION.metrics.in_round(final=False)}
 
 
 def read(task, cases, scores):
-    answers = Answers()
+    answers = TaskAnswers()
     answers.evaluation = EVALUATION
     answers.expect(task, 0, ["north"])
     report = {"role": "trains", "train_cases": 9, "validation_cases": cases}
@@ -39,7 +39,7 @@ def test_a_site_that_keeps_its_scores_takes_part(cases):
 
 
 def test_what_is_shown_of_several_sites_follows_from_their_counts_and_has_none_of_them():
-    answers = Answers()
+    answers = TaskAnswers()
     answers.evaluation = GRADING
     sites = {"north": graded(3, 1, 4), "south": graded(1, 1, 6)}
     shown = answers.combine(sites)

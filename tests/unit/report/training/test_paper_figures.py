@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from consilium.report.training.answers.answers import Answers
+from consilium.report.training.answers.answers import ReportAnswers
 from consilium.report.training.paper_figures import write_figures
 from consilium.report.training.summary import summarize_study
 from report.study import baselines, federation, scores
@@ -61,7 +61,7 @@ def test_text_stays_text_and_standings_are_in_words(figures: Path) -> None:
     ):
         assert word in words
     report = compared(aster=0.05, birch=0.0, cedar=-0.03)
-    assert Answers.of(report).gain.sentence in words
+    assert ReportAnswers.of(report).gain.sentence in words
 
 
 def test_a_name_of_another_is_only_text(tmp_path: Path) -> None:

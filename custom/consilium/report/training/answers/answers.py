@@ -13,7 +13,7 @@ from consilium.report.training.study import StudyReport
 
 
 @dataclass(frozen=True)
-class Answers:
+class ReportAnswers:
     """The three answers, as page and PDF have them.
 
     Attributes:
@@ -27,7 +27,7 @@ class Answers:
     trust: Answer
 
     @classmethod
-    def of(cls, report: StudyReport) -> Answers:
+    def of(cls, report: StudyReport) -> ReportAnswers:
         """Answer the questions by a study's numbers."""
         return cls(answer_gain(report), answer_service(report), answer_trust(report))
 

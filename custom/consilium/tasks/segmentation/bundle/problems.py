@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class UnusableFile(ValueError):
+class UnusableImage(ValueError):
     """An image that can't be used.
 
     Args:
@@ -15,6 +15,10 @@ class UnusableFile(ValueError):
         super().__init__(f"the image {detail} ({code})")
         self.code = code
         self.detail = detail
+
+
+UnusableFile = UnusableImage
+"""The name that the other scripts import."""
 
 
 class _Codes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from consilium.records.federation import SiteRound
 from consilium.records.gain import Gain, SiteGain
-from consilium.report.training.answers.answers import Answers
+from consilium.report.training.answers.answers import ReportAnswers
 from consilium.report.training.figure_data import gain_csv, service_csv, trust_csv
 from consilium.report.training.service_figure import arrange_service
 from consilium.report.training.study import StudyReport
@@ -64,7 +64,7 @@ def _studies(draw: Any) -> Drawn:
 @settings(deadline=None, max_examples=60)
 @given(_studies())
 def test_nobody_is_said_to_gain_or_lose_without_an_interval_on_that_side(drawn: Drawn) -> None:
-    sentence = Answers.of(drawn.report).gain.sentence
+    sentence = ReportAnswers.of(drawn.report).gain.sentence
     if ": " not in sentence or not sentence.startswith("In mean Dice"):
         return
     groups = sentence.removeprefix("In mean Dice, against its own model: ").rstrip(".").split("; ")
@@ -87,7 +87,7 @@ def test_nobody_is_said_to_gain_or_lose_without_an_interval_on_that_side(drawn: 
 @settings(deadline=None, max_examples=60)
 @given(_studies())
 def test_who_is_not_helped_is_explained(drawn: Drawn) -> None:
-    answer = Answers.of(drawn.report).gain
+    answer = ReportAnswers.of(drawn.report).gain
     for site, one in drawn.gains.items():
         if not answer.sentence.startswith("In mean Dice"):
             return
@@ -101,7 +101,7 @@ def test_who_is_not_helped_is_explained(drawn: Drawn) -> None:
 @given(_studies())
 def test_the_worst_hospital_has_the_lowest_score_and_is_first_in_the_figure(drawn: Drawn) -> None:
     known = {site: one.global_["dice"] for site, one in drawn.report.sites.items() if one.global_}
-    answer, figure = Answers.of(drawn.report).service, arrange_service(drawn.report)
+    answer, figure = ReportAnswers.of(drawn.report).service, arrange_service(drawn.report)
     for site in drawn.silent:
         assert not known or any(site in fact or "hospitals" in fact for fact in answer.facts)
     if len(known) < 2:
@@ -126,7 +126,7 @@ def test_the_worst_hospital_has_the_lowest_score_and_is_first_in_the_figure(draw
 @settings(deadline=None, max_examples=60)
 @given(_studies())
 def test_the_number_of_scored_hospitals_and_cases_is_that_of_the_record(drawn: Drawn) -> None:
-    sentence = Answers.of(drawn.report).trust.sentence
+    sentence = ReportAnswers.of(drawn.report).trust.sentence
     scored = {site: CASES[site][1] for site in CASES if site not in drawn.silent}
     if not scored:
         assert "no final model was evaluated" in sentence
