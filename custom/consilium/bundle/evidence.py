@@ -110,6 +110,12 @@ class Evidence:
         }
 
     @property
+    def sites(self) -> list[str]:
+        """The sites whose patients the model was trained or evaluated on; empty where they are unknown."""
+        alone = self.model.standalone
+        return list(alone.sites) if alone is not None else sorted(self.reports)
+
+    @property
     def mean_scores(self) -> Scores:
         """Means over the sites, each counting the same."""
         if self.record is None or not self.scores:

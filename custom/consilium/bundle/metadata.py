@@ -35,7 +35,8 @@ def describe_bundle(
         for kind in ("inputs", "outputs")
         for one in content.data_format[kind].values()
     )
-    sites = ", ".join(evidence.reports) or "unknown sites"
+    sites, trained = ", ".join(evidence.sites) or "unknown sites", model.standalone
+    how = "federated learning" if trained is None else f"a {trained.kind} training"
     metadata = {
         "schema": SCHEMA,
         "name": name,
@@ -48,10 +49,10 @@ def describe_bundle(
             package: found for package in content.packages if (found := _installed(package))
         },
         "task": task.title,
-        "description": f"{task.title}; trained by federated learning at {sites}, {model.learning.summary}",
+        "description": f"{task.title}; trained by {how} at {sites}, {model.learning.summary}",
         "authors": options.authors or f"The sites of job {evidence.job}: {sites}",
         "copyright": f"License of the weights: {options.license or 'not stated, ask the authors'}",
-        "data_source": f"Images of {sites}; none of them left its site",
+        "data_source": f"Images of {sites}" + ("; none of them left its site" if trained is None else ""),
         "data_type": "nibabel",
         "image_classes": f"channels: {inputs}",
         "label_classes": f"regions, which may overlap: {outputs}",

@@ -78,7 +78,7 @@ class EvaluatedModels:
             )
         for model in opened.values():
             require_alike(model, first)
-        contents = tuple(model.path.read_bytes() for model in opened.values())
+        contents = tuple(model.read_file() for model in opened.values())
         models = [
             EvaluatedModel.parse({"name": name, "digest": digest_of(content)}, source=f"--model {name}")
             for name, content in zip(opened, contents, strict=True)

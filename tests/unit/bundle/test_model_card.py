@@ -1,5 +1,6 @@
 """What a model card says, of a job whose record is there and of one whose isn't."""
 
+import json
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from consilium.bundle.options import BundleOptions
 from consilium.bundle.writer import write_bundle
 from consilium.errors import ConfigurationError
 from consilium.learning.initial_model import Origin, write_origin
+from consilium.learning.standalone import Standalone
 from consilium.prediction.trained_model import TrainedModel
 from consilium.records.federation import SiteRound
 from consilium.records.score_intervals import ScoreInterval
@@ -45,7 +47,7 @@ def test_it_says_what_the_model_is_and_what_it_is_not_for(card, tmp_path):
 def test_each_site_has_its_patients_and_its_scores(card):
     text = card()
     assert "| aster | trains and evaluates | 10 | 4 | 4 |" in text
-    assert "| dahlia | evaluates only |  | 4 | 4 |" in text
+    assert "| dahlia | evaluates only |  | 0 | 4 |" in text
     for site, dice in FINAL_DICE.items():
         assert f"| {site} | {dice:.3f} |" in text
     assert f"| mean over sites | {sum(FINAL_DICE.values()) / 4:.3f} |" in text
@@ -174,3 +176,18 @@ def test_others_words_are_no_program_to_monai(tmp_path, form):
     written, found = (one.replace(" ", "").replace("#", "::") for one in (word, metadata["authors"]))
     assert found == written
     assert not ran.exists()
+
+
+def test_a_model_trained_without_a_federation_is_not_said_to_come_from_one(tmp_path):
+    for trained in (Standalone(kind="pooled", sites=("aster", "birch")), None):
+        more = {} if trained is None else {"standalone": trained.model_dump_json()}
+        model = write_model(tmp_path / "model.safetensors", **more)
+        bundle = write_bundle(model, tmp_path / "alone")
+        found = json.loads((bundle / "configs/metadata.json").read_text())
+        federated = trained is None
+        assert ("federated learning" in found["description"]) is federated
+        assert ("none of them left its site" in found["data_source"]) is federated
+        for key in ("description", "data_source", "authors"):
+            assert ("aster, birch" in found[key]) is not federated
+        card = (bundle / "docs/README.md").read_text()
+        assert ("No image left a hospital" in card) is federated
