@@ -15,7 +15,7 @@ from consilium.bundle.options import BundleOptions
 from consilium.data.files import private_folder, readable, write_atomically, write_failure
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import LAST_MODEL
-from consilium.prediction.checksums import CHECKSUMS, MODELS, list_checksums
+from consilium.prediction.checksums import CHECKSUMS, MODELS, list_checksums, unlisted_files
 from consilium.prediction.trained_model import TrainedModel
 from consilium.tasks.bundling import BundleContent
 
@@ -39,7 +39,7 @@ def write_bundle(
 
     Args:
         model: A trained model, or where one is; see `TrainedModel.load`.
-        out: The folder to make; an earlier bundle there is replaced.
+        out: The folder to make; an earlier bundle there is replaced, unless other files are in it.
         options: What you state about it.
 
     Returns:
@@ -90,6 +90,11 @@ def _require_free(folder: Path) -> None:
         raise ConfigurationError(
             f"{folder} holds something else than a bundle of Consilium; name a folder to make, or an empty "
             "one"
+        )
+    if own := unlisted_files(folder) if (folder / CHECKSUMS).is_file() else []:
+        raise ConfigurationError(
+            f"{folder} holds files that are no part of the bundle, such as {readable(own[0])}, and writing "
+            "it again would remove them; move them elsewhere, or name another folder"
         )
 
 

@@ -30,6 +30,18 @@ def list_checksums(folder: Path) -> str:
     return "".join(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
 
 
+def unlisted_files(folder: Path) -> list[str]:
+    """Return what is in a bundle's folder beside the files of its list, but for what Python compiles.
+
+    Raises:
+        DataError: The list can't be read.
+    """
+    listed = {line.partition("  ")[2] for line in _lines(folder / CHECKSUMS)} | {CHECKSUMS}
+    there = [path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    own = [one.as_posix() for one in there if "__pycache__" not in one.parts]
+    return sorted(one for one in own if one not in listed)
+
+
 def require_checksum(path: Path, digest: str) -> None:
     """Compare a model's file with the checksums of the bundle that it is in, if it is in one.
 

@@ -127,6 +127,25 @@ def test_nothing_else_is_replaced(bundle, tmp_path):
     assert {one.name for one in tmp_path.iterdir()} == {"notes.txt", "again"}
 
 
+@pytest.mark.parametrize("name", ["found/P1_seg.nii.gz", ".git/HEAD", "models/other.pt", "link"])
+def test_a_bundle_with_files_of_others_is_not_replaced(bundle, tmp_path, name):
+    copy = write_bundle(bundle, tmp_path / "copy")
+    own = copy / name
+    own.parent.mkdir(exist_ok=True)
+    own.symlink_to(tmp_path) if name == "link" else own.write_text("mine")
+    with pytest.raises(ConfigurationError, match=f"no part of the bundle, such as {name}"):
+        write_bundle(bundle, copy)
+    assert own.exists()
+
+
+def test_a_bundle_that_was_run_in_place_is_replaced(bundle, tmp_path):
+    copy = write_bundle(bundle, tmp_path / "copy")
+    (copy / "scripts/__pycache__").mkdir()
+    (copy / "scripts/__pycache__/transforms.cpython-310.pyc").write_bytes(b"compiled")
+    write_bundle(bundle, copy)
+    assert not (copy / "scripts/__pycache__").exists()
+
+
 def test_a_bundle_is_a_model_until_it_is_changed(bundle, tmp_path):
     copy = write_bundle(bundle, tmp_path / "copy")
     assert TrainedModel.load(copy).digest == TrainedModel.load(bundle.parent / "result").digest
