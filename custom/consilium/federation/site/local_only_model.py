@@ -7,14 +7,14 @@ from consilium.learning.weights import Weights
 from consilium.participant.site_settings import SiteSettings
 from consilium.prediction.evaluated_models import require_alike
 from consilium.prediction.trained_model import TrainedModel
-from consilium.tasks import LearningSettings
+from consilium.tasks import LearningSettings, get_task
 
 
 def open_local_only_model(site: SiteSettings, learning: LearningSettings, split: str) -> Weights:
     """Read the model that the hospital's settings name; a job has no say in which.
 
-    It has to be of the job's network, and trained on this site's own training patients: a model that has
-    seen the test patients would look better than it is.
+    It has to be of the job's network, and trained on this site's own training patients, from drawn or from
+    published weights: a model that has seen the test patients would look better than it is.
 
     Args:
         site: What the hospital decides.
@@ -42,5 +42,13 @@ def open_local_only_model(site: SiteSettings, learning: LearningSettings, split:
             "may be among those that the model has seen",
             code=RefusalCode.LOCAL_MODEL,
             details=[f"{model.path}: train one with `consilium train JOB --kit KIT`"],
+        )
+    published = {one.name for one in get_task(learning.task).pretrained}
+    if others := [one.name for one in model.origin if one.round is not None or one.name not in published]:
+        raise SiteRefusal(
+            "its own model was trained from another model, so its test patients may be among those that the "
+            "other has seen",
+            code=RefusalCode.LOCAL_MODEL,
+            details=[f"{model.path} starts from {others[0]}: train one without --from"],
         )
     return model.weights
