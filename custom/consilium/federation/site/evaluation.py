@@ -76,7 +76,10 @@ class SiteEvaluator:
                 for case, local, row in zip(data.cases, self._local, rows, strict=True)
             ]
             fewest = data.minimum if data.counted else len(pairs)  # no interval, as of the means
-            answer.gains = measure_gain_by_patient(pairs, task.evaluation, min_count=fewest)
+            gains = measure_gain_by_patient(pairs, task.evaluation, min_count=fewest)
+            answer.gains = {
+                name: one.model_copy(update={"mean": round(one.mean, _DIGITS)}) for name, one in gains.items()
+            }
         return _reply(answer, request, started)
 
     def evaluate_local(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:

@@ -189,6 +189,20 @@ def test_the_site_s_own_model_is_measured_and_others_are_compared_with_it(ask_bo
     assert not [one for one in ("secret-folder", "Doe-Jane", *PATIENTS) if one in text]
 
 
+def floats(value):
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from floats(one)
+
+
+def test_no_number_leaves_with_the_last_bits_of_a_mean_over_few_patients(ask_both, own):
+    for reply in ask_both(local_only_model=own()):
+        answer = read(reply).model_dump(mode="json", exclude={"seconds"})
+        assert [one for one in floats(answer) if one != round(one, 6)] == []
+
+
 @pytest.mark.parametrize("fault", ["none", "missing", "split", "pooled", "network", "pickle"])
 def test_a_model_of_its_own_that_can_t_be_compared_is_declined_without_its_place(
     ask_both, own, fault, hospital
