@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from consilium.counts import counted
-from consilium.data.files import output_folder, private_folder
+from consilium.data.files import private_folder
 from consilium.federation.site.local_settings import listed_tasks
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
@@ -95,7 +95,7 @@ def train(
         TrainingError: The training fails.
     """
     display = display or Display(Terminal(quiet=True, force_terminal=False))
-    place = output_folder(Path(out), "--out").resolve()
+    place = Path(out).resolve()
     if isinstance(sites, Mapping):
         opened = TrainingJob.open(job, changes, initial)
         folders = {name: Path(folder).expanduser() for name, folder in sites.items()}
@@ -111,7 +111,7 @@ def train(
         kit = Path(sites).expanduser()
         with only_listed_tasks(listed_tasks(kit / "local/privacy.json")):
             opened = TrainingJob.open(job, changes, initial)
-        settings = kit_site(kit, opened.learning.task)
+        settings = kit_site(kit, place, opened.learning.task)
         compute = compute or next(iter(settings.values()))
     data = prepare(settings, opened.learning, say=display.say, show=display.show)
     return _Training(opened, data, place, compute or ComputeSettings(), display).run()

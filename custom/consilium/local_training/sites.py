@@ -9,6 +9,8 @@ from pathlib import Path
 from nvflare.apis.fl_constant import WorkspaceConstants
 
 from consilium.counts import count_patients, list_counts
+from consilium.data.files import require_outside
+from consilium.data.output_claim import claim_folder
 from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.federation.site.local_settings import parse_site_settings, scope_properties
 from consilium.participant.patient_selection import describe_sets
@@ -46,6 +48,7 @@ def folder_sites(
         ConfigurationError: A name or a folder can't be used, or an evaluator is none of the sites.
     """
     sites = site_settings(folders, out, frozenset(evaluators), min_patients, names, fewest=1)
+    _claim(out)
     state = out / _STATE
     shutil.rmtree(state, ignore_errors=True)  # sets follow from patients and seed, whatever was before
     return {
@@ -54,15 +57,17 @@ def folder_sites(
     }
 
 
-def kit_site(folder: Path, task: str) -> dict[str, SiteSettings]:
+def kit_site(folder: Path, out: Path, task: str) -> dict[str, SiteSettings]:
     """Return the settings of a hospital's kit, by the site's name: patients are in the sets of its jobs.
 
     Args:
         folder: The kit's.
+        out: The training's folder.
         task: Of the job.
 
     Raises:
-        ConfigurationError: It is no kit of a site, or its settings can't be used.
+        ConfigurationError: It is no kit of a site, its settings can't be used, or the training's folder lies
+            in the hospital's.
         SiteRefusal: The task is of another package, and the hospital has not listed it.
     """
     kit = Kit(folder)
@@ -71,7 +76,13 @@ def kit_site(folder: Path, task: str) -> dict[str, SiteSettings]:
     source = kit.local / WorkspaceConstants.PRIVACY_CONFIG
     properties = scope_properties(source, None)
     site = parse_site_settings(properties, source=source, root=kit.root.resolve()).for_task(task)
+    require_outside(out, site.dataset, "--out")
+    _claim(out)
     return {kit.site_name: site}
+
+
+def _claim(out: Path) -> None:
+    claim_folder(out, "--out", "a training without a federation", ("cache", _STATE))
 
 
 def prepare(

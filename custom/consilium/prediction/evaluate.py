@@ -10,7 +10,7 @@ from typing import Final
 
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.cohort import Cohort
-from consilium.data.files import output_folder, require_outside, write_atomically
+from consilium.data.files import require_outside, write_atomically
 from consilium.data.problem_code import Severity
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
@@ -115,7 +115,7 @@ def evaluate(
         raise ConfigurationError(f"{data} is no folder; name the folder of the labeled cases")
     require_outside(Path(out), data, "-o")
     accepted_findings = AcceptedFindings.read(accepted)
-    output = OutputFolder(output_folder(Path(out), "-o"), "evaluation")
+    output = OutputFolder.open(Path(out), "evaluation")
     index = SourceIndex(output.state)
     scorer = CaseScorer(trained, output, compute or ComputeSettings(), mirror=mirror)
     run = CaseRun(scorer, accepted_findings, index, comparing=True)

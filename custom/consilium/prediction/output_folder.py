@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.data.finding import Finding
+from consilium.data.output_claim import claim_folder
 from consilium.data.sealed import read_sealed, write_sealed
 
 Purpose: TypeAlias = Literal["predictions", "evaluation"]
@@ -73,6 +74,15 @@ class OutputFolder:
         self.path = path
         self._purpose = purpose
         self._finished = path / _STATE / _FINISHED / purpose
+
+    @classmethod
+    def open(cls, path: Path, purpose: Purpose = "predictions") -> OutputFolder:
+        """Make the folder that a person named with `-o`; files of their own in it are never replaced.
+
+        Raises:
+            ConfigurationError: It holds other files than those of a run, or can't be written.
+        """
+        return cls(claim_folder(path, "-o", "predictions or an evaluation", (_STATE,)), purpose)
 
     @property
     def state(self) -> Path:

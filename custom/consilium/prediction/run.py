@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consilium.data.checks.accepted_findings import AcceptedFindings
-from consilium.data.files import output_folder, require_outside
+from consilium.data.files import require_outside
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
@@ -95,7 +95,7 @@ def predict(
         raise ConfigurationError(f"task {trained.task.name} has no pictures; leave --pictures out")
     accepted_findings = AcceptedFindings.read(accepted)
     cohort = select_cases(find_inputs(given, trained.task.cases, file_endings=file_endings), only)
-    folder = OutputFolder(output_folder(Path(out), "-o"))
+    folder = OutputFolder.open(Path(out))
     machine = compute or ComputeSettings()
     writer = CaseWriter(trained, folder, options, machine, mirror=mirror, pictures=pictures)
     run = CaseRun(writer, accepted_findings, SourceIndex(folder.state))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.cohort import find_cases
-from consilium.data.files import output_folder
 from consilium.default_task import DEFAULT, training_job
 from consilium.prediction.run import predict
 from consilium.prediction.trained_model import TrainedModel
@@ -17,7 +16,7 @@ from consilium.process_limits import available_cores
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
 from consilium.simulation.display import Display
-from consilium.simulation.hospitals import site_settings
+from consilium.simulation.hospitals import claim_simulation, site_settings
 from consilium.simulation.study import Study
 from consilium.tasks.registry import synthetic_cohort
 from consilium.tasks.synthetic import SyntheticCohort
@@ -36,7 +35,7 @@ def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     Raises:
         ConsiliumError: If a step can't be done; what is done already is kept for the next run.
     """
-    output_folder(out, "--out")
+    claim_simulation(out, "training")
     started = time.monotonic()
     synthetic = synthetic_cohort(task)
     display.say(f"cohort: {counted(len(synthetic.hospitals), 'synthetic hospital')}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from consilium.data.files import output_folder, readable
+from consilium.data.output_claim import claim_folder
 from consilium.errors import ConfigurationError
 from consilium.federation.safe_names import check_site_names
 from consilium.guard.start_check import is_one_word
@@ -129,6 +130,19 @@ def check_folders(sites: Mapping[str, Path], out: Path) -> None:
                 "give one of the two another folder"
             )
     output_folder(out, "--out")
+
+
+def claim_simulation(out: Path, kind: str) -> None:
+    """Mark the folder of a simulation, which replaces the result that is in it.
+
+    Args:
+        out: The folder.
+        kind: Of the job, such as `training`.
+
+    Raises:
+        ConfigurationError: It holds something else, such as the result of a job of another kind.
+    """
+    claim_folder(out, "--out", f"a simulated {kind} job", ("cache", WORKSPACE))
 
 
 @contextmanager

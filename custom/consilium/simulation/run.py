@@ -27,7 +27,7 @@ from consilium.recipes.exported_job import (
 from consilium.records.job_record import JobRecord, load_record
 from consilium.report.terminal import Terminal
 from consilium.simulation.display import Display
-from consilium.simulation.hospitals import WORKSPACE, NamesAndLabels, site_settings
+from consilium.simulation.hospitals import WORKSPACE, NamesAndLabels, claim_simulation, site_settings
 from consilium.simulation.inquiry import Inquiry
 from consilium.simulation.study import Study
 
@@ -104,6 +104,7 @@ def simulate(
         if kind == "statistics" and evaluators:
             raise ConfigurationError(f"{path} counts all patients and trains nothing: leave --evaluates out")
         hospitals = site_settings(folders, out.resolve(), frozenset(evaluators), min_patients, names)
+        claim_simulation(out, kind)
         if kind == "training":
             changes: dict[str, Any] = {"local_only": True} if local_only else {}
             with (

@@ -206,13 +206,29 @@ def test_a_kit_s_patients_are_in_the_sets_of_its_jobs(kit, tmp_path):
     from consilium.local_training.sites import kit_site
 
     done = train(JOB, kit, tmp_path / "out", changes=CHANGES)
-    (site,) = kit_site(kit, "brain_tumor").values()
+    (site,) = kit_site(kit, tmp_path / "out", "brain_tumor").values()
     job = prepare_site(site, build_recipe(JOB, CHANGES).settings.learning)
     sets = done.record.sites["north"]
     assert (sets.train, sets.validation, sets.test) == (len(job.train), len(job.validation), len(job.test))
     with open_register(site) as register:
         assert TrainedModel.load(done.folder).standalone.split == register.fingerprint == job.split
     assert (kit / "site_state").is_dir()
+
+
+def test_nothing_is_written_into_the_folder_of_a_kit_s_cases(kit, north):
+    with pytest.raises(ConfigurationError, match="lies in the dataset folder"):
+        train(JOB, kit, north / "out", changes=CHANGES)
+    assert not (north / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["result", "state", "rounds"])
+def test_files_of_others_in_the_folder_named_for_results_stay(north, tmp_path, name):
+    thesis = tmp_path / "out" / name / "thesis.txt"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("mine")
+    with pytest.raises(ConfigurationError, match="holds other files than a training without a federation"):
+        train(JOB, {"north": north}, tmp_path / "out", changes=CHANGES)
+    assert thesis.read_text() == "mine"
 
 
 @pytest.mark.parametrize(

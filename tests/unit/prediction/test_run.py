@@ -66,6 +66,15 @@ def test_a_label_is_neither_needed_nor_read(run, folder):
     assert not [one for one in done.findings if one.case_id == "P1" and one.severity.value == "error"]
 
 
+def test_a_label_is_never_replaced_by_a_prediction(model, folder):
+    case, label = folder / "P1", folder / "P1/P1_seg.nii.gz"
+    label.write_bytes(b"drawn by an expert")
+    files = {name: next(case.glob(f"*_{name}.nii.gz")) for name in MODALITIES}
+    with pytest.raises(ConfigurationError, match="holds other files than predictions"):
+        predict(model, files, case, workers=1)
+    assert label.read_bytes() == b"drawn by an expert"
+
+
 @pytest.mark.parametrize(
     ("convention", "value"), [("brats-2023", 2), ("decathlon", 1), ("brats-ped-2024", 4)]
 )

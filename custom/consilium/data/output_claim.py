@@ -1,0 +1,68 @@
+"""Claim on a folder of results: what a command replaces in it is what the same kind of command wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+from consilium.data.files import output_folder, private_folder, write_atomically, write_failure
+from consilium.errors import ConfigurationError
+
+_STATE: Final = ".consilium"
+_PURPOSE: Final = "purpose"
+_LONGEST: Final = 80
+_OF_THE_SYSTEM: Final = "lost+found"
+
+
+def claim_folder(folder: Path, option: str, purpose: str, earlier: Collection[str]) -> Path:
+    """Make the folder that a person named for results, and mark it; one with anything else in it is rejected.
+
+    A run replaces and removes files by their names: in a folder of a hospital's own, these could be the
+    labels that an expert drew, and in the folder of another run its models.
+
+    Example:
+        >>> folder = Path("labels")
+        >>> folder.mkdir()
+        >>> _ = (folder / "BraTS-001_seg.nii.gz").write_bytes(b"drawn by an expert")
+        >>> claim_folder(folder, "-o", "predictions", [".consilium"])
+        Traceback (most recent call last):
+        ...
+        consilium.errors.ConfigurationError: -o labels holds other files than predictions, ...
+
+    Args:
+        folder: The folder; one that exists keeps its mode.
+        option: What it was named with, such as `--out`.
+        purpose: What is written into it, for people: "predictions".
+        earlier: Names that a folder of this kind has, all of them, where it was made by a version that marked
+            none.
+
+    Raises:
+        ConfigurationError: It holds something else, or can't be made, read or written.
+    """
+    output_folder(folder, option)
+    try:
+        _claim(folder, option, purpose, earlier)
+    except OSError as error:
+        raise ConfigurationError(write_failure(folder, error)) from error
+    return folder
+
+
+def _claim(folder: Path, option: str, purpose: str, earlier: Collection[str]) -> None:
+    mark = folder / _STATE / _PURPOSE
+    known = mark.read_text(encoding="utf-8", errors="replace")[:_LONGEST] if mark.is_file() else None
+    if known == purpose:
+        return
+    if known is not None:
+        raise ConfigurationError(
+            f"{option} {folder} holds {known!r}, and {purpose} would replace files of it; name another folder"
+        )
+    names = {path.name for path in folder.iterdir()}
+    own = {name for name in names if not name.startswith(".") and name != _OF_THE_SYSTEM}
+    if own and not names.issuperset(earlier):
+        raise ConfigurationError(
+            f"{option} {folder} holds other files than {purpose}, such as {min(own)!r}, and files of one "
+            "name would be replaced; name a new folder, or an empty one"
+        )
+    private_folder(mark.parent)
+    write_atomically(mark, purpose.encode())
