@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from consilium.data.split import EvaluatedSet
 from consilium.errors import ConfigurationError
 from consilium.prediction.trained_model import TrainedModel
 from consilium.records.federation import (
     FEDERATION_FILE,
     FederationRecord,
-    PatientSet,
     SiteReport,
     SiteRound,
 )
@@ -67,7 +67,7 @@ class Evidence:
         return {site: metrics.without_counts(one) for site, one in sorted(scores.items())}
 
     @property
-    def scored_on(self) -> PatientSet:
+    def scored_on(self) -> EvaluatedSet:
         """The set of patients that `scores` are of."""
         if self.record is None or not self._tested[0]:
             return "validation"

@@ -32,7 +32,7 @@ from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from consilium.local_training.run import LocalTraining
-    from consilium.records.local_training import SiteScores
+    from consilium.records.local_training import TestedScores
     from consilium.tasks.metrics import Metric
 
 EPILOG = f"""
@@ -192,7 +192,7 @@ def _print(done: LocalTraining) -> None:
     )
 
 
-def _cell(found: SiteScores, metric: Metric) -> str:
+def _cell(found: TestedScores, metric: Metric) -> str:
     interval = found.intervals.get(metric.name)
     text = metric.text(found.scores[metric.name])
     return (

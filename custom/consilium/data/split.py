@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from consilium.errors import ConfigurationError
 
@@ -17,6 +17,9 @@ class _Examination(Protocol):
 
 
 CaseT = TypeVar("CaseT", bound=_Examination)
+
+EvaluatedSet: TypeAlias = Literal["test", "validation"]
+"""A set of patients that models are evaluated on: those to report on, or those to choose models on."""
 
 
 @dataclass(frozen=True)

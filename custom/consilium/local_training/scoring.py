@@ -10,7 +10,7 @@ from consilium.learning.device import open_device
 from consilium.learning.evaluator import score_cases
 from consilium.learning.weights import Weights
 from consilium.participant.site_data import SiteData
-from consilium.records.local_training import SiteScores
+from consilium.records.local_training import TestedScores
 from consilium.records.score_intervals import measure_intervals
 from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
@@ -40,7 +40,7 @@ class ModelScorer:
                 found[site] = self._task.evaluation.summarize([row for row in rows if row is not None])
         return found
 
-    def test(self, weights: Weights) -> dict[str, SiteScores]:
+    def test(self, weights: Weights) -> dict[str, TestedScores]:
         """Return the scores on each site's test patients with intervals, as of a final model."""
         evaluation, found = self._task.evaluation, {}
         for site, data in self._data.items():
@@ -52,7 +52,7 @@ class ModelScorer:
             if scored:
                 rows, patients = zip(*scored, strict=True)
                 intervals = measure_intervals(rows, patients, evaluation, min_count=1)
-                found[site] = SiteScores(scores=evaluation.summarize(rows), intervals=intervals)
+                found[site] = TestedScores(scores=evaluation.summarize(rows), intervals=intervals)
         return found
 
     def is_better(self, scores: Mapping[str, Scores], best: Mapping[str, Scores]) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from consilium.data.split import CaseT
+from consilium.data.split import CaseT, EvaluatedSet
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import COUNTS, SCORES, SUBGROUPS, ScoreMinimum, scored_cases
-from consilium.participant.register_content import EvaluatedSet
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
 

@@ -10,10 +10,10 @@ from consilium.counts import Count, counted
 from consilium.data.cache import CachedCase
 from consilium.data.case_format import Progress
 from consilium.data.finding import Finding
+from consilium.data.split import EvaluatedSet
 from consilium.errors import DataError, RefusalCode, SiteRefusal
 from consilium.participant.evaluation_cases import allow_subgroup, select_evaluated
 from consilium.participant.patient_register import PatientRegister
-from consilium.participant.register_content import EvaluatedSet
 from consilium.participant.register_files import open_register
 from consilium.participant.site_data import prepare_cases, require_labeled
 from consilium.participant.site_settings import SiteSettings

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 
 from consilium.counts import agree, counted
+from consilium.data.split import EvaluatedSet
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.weights import Weights
-from consilium.participant.register_content import EvaluatedSet, LoggedModel
+from consilium.participant.register_content import LoggedModel
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
+from consilium.data.split import EvaluatedSet
 from consilium.errors import DataError
 from consilium.participant.answer_groups import Group
 
@@ -18,10 +19,6 @@ REGISTER_FILE: Final = "patients.json"
 
 _FORMAT: Final = 4
 """Of the register's file. Format 3, without test patients, is read as well, and written as this one."""
-
-
-EvaluatedSet: TypeAlias = Literal["test", "validation"]
-"""Which set an evaluation is of: the patients to report on, or, where there are none, to choose models on."""
 
 
 class LoggedModel(BaseModel):

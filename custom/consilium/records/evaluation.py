@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field
 
 from consilium.data.files import private_folder, write_atomically
+from consilium.data.split import EvaluatedSet
 from consilium.learning.model_store import Digest
 from consilium.participant.subgroups import MOST_ATTRIBUTES, MOST_VALUES, SUBGROUP_NAME
 from consilium.records.bounds import (
@@ -84,7 +85,7 @@ class SiteEvaluation(Record):
     """A site's answer about one model: nothing about a patient."""
 
     min_count: MinimumCount = Field(description="Fewest patients behind any of these numbers.")
-    set: Literal["test", "validation"] = Field(description="Of patients: to report on, or to choose on.")
+    set: EvaluatedSet = Field(description="Of patients: to report on, or to choose models on.")
     earlier_models: CaseCount = Field(
         default=0,
         description="Models that were evaluated on the site's test patients before this job; 0 where `set` "

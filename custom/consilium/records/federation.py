@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from consilium.data.files import write_atomically
+from consilium.data.split import EvaluatedSet
 from consilium.records.bounds import (
     MOST_BYTES,
     MOST_ENTRIES,
@@ -76,10 +77,6 @@ RecordedSettings = Annotated[Tree, AfterValidator(_check_settings)]
 
 SiteScores = Annotated[dict[Word, Score], BeforeValidator(partial(limit_entries, most=MOST_METRICS))]
 """A model's scores at one site, by metric."""
-
-
-PatientSet = Literal["validation", "test"]
-"""A set of patients that models are scored on."""
 
 
 class SiteReport(Record):
@@ -212,7 +209,7 @@ class FederationRecord(Record):
     versions: Packages = Field(default_factory=dict, description="At the server.")
 
     @property
-    def scored_on(self) -> PatientSet:
+    def scored_on(self) -> EvaluatedSet:
         """The set that the final model's scores are of; validation before there were test sets."""
         tested = [one.report for site, one in self.final_sites.items() if site in self.final_scores]
         return "test" if not tested or any(one and one.test_cases != 0 for one in tested) else "validation"

@@ -47,7 +47,7 @@ class TrainedRound(Record):
     scores: BySite[_Scores] = Field(default_factory=dict, description="On validation patients.")
 
 
-class SiteScores(Record):
+class TestedScores(Record):
     """Scores of one model on a site's test patients."""
 
     scores: _Scores
@@ -71,8 +71,8 @@ class LocalTrainingRecord(Record):
     best_round: RoundCount | None = Field(
         default=None, description="The round whose model scored best on validation patients."
     )
-    final: BySite[SiteScores] = Field(default_factory=dict, description="The last model on test patients.")
-    best: BySite[SiteScores] = Field(default_factory=dict, description="The best one on test patients.")
+    final: BySite[TestedScores] = Field(default_factory=dict, description="The last model on test patients.")
+    best: BySite[TestedScores] = Field(default_factory=dict, description="The best one on test patients.")
     seconds: Duration = 0.0
     versions: Packages = Field(default_factory=dict)
 

@@ -30,7 +30,7 @@ from consilium.tasks.metrics import Scores
 POOLED = "pooled"
 _SECONDS_BETWEEN_LOOKS = 0.5
 
-OnStep = Callable[[str, int, int], None]
+OnModelStep = Callable[[str, int, int], None]
 """Called with the model's name, its steps done and its total steps."""
 
 OnModel = Callable[[str, StandalonePlan, Weights], None]
@@ -68,7 +68,7 @@ def train_baselines(
     final_model: Path,
     min_counts: Mapping[str, int],
     workers: int,
-    on_step: OnStep = lambda name, done, total: None,
+    on_step: OnModelStep = lambda name, done, total: None,
     on_model: OnModel = lambda name, plan, weights: None,
     start: Weights | None = None,
 ) -> BaselineRecord:
@@ -139,7 +139,7 @@ def _plan(
 
 
 def _collect(
-    futures: list[Future[_Outcome]], steps: Queue[tuple[str, int, int]], on_step: OnStep
+    futures: list[Future[_Outcome]], steps: Queue[tuple[str, int, int]], on_step: OnModelStep
 ) -> list[_Outcome]:
     while not all(future.done() for future in futures):
         try:

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from consilium.counts import Count
+from consilium.data.split import EvaluatedSet
 from consilium.errors import RefusalCode
-from consilium.records.federation import OutcomeKind, PatientSet
+from consilium.records.federation import OutcomeKind
 from consilium.records.score_intervals import ScoreInterval
 from consilium.tasks.metrics import MetricSet
 
@@ -169,7 +170,7 @@ class StudyReport(_ReportPart):
     task: str
     title: str = Field(description="Of the task, for people.")
     metrics: MetricSet = Field(description="What the scores are, and of which targets.")
-    evaluated_on: PatientSet = Field(description="The patients that the final model's scores are of.")
+    evaluated_on: EvaluatedSet = Field(description="The patients that the final model's scores are of.")
     status: Literal["running", "finished", "failed"]
     outcome: OutcomeKind = Field(
         description="`partial`: finished, but not every hospital was in every round."

@@ -26,7 +26,7 @@ from scipy.spatial import KDTree
 
 from consilium.tasks.segmentation.measurement.overlap import Mask
 
-Values = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 _LEAF: Final = 32
 _ROUNDING_MM: Final = 1e-4
@@ -46,10 +46,10 @@ class SurfaceDistances:
         backward_areas: The same for the reference, `(Q,)`.
     """
 
-    forward: Values
-    backward: Values
-    forward_areas: Values
-    backward_areas: Values
+    forward: _Floats
+    backward: _Floats
+    forward_areas: _Floats
+    backward_areas: _Floats
 
     @property
     def hd95(self) -> float:
@@ -111,7 +111,7 @@ def surface_distances(prediction: Mask, reference: Mask, spacing_mm: Sequence[fl
     return _distances(_surface_elements(prediction, areas), _surface_elements(reference, areas), spacing)
 
 
-_Surface = tuple[NDArray[np.intp], Values]
+_Surface = tuple[NDArray[np.intp], _Floats]
 """Indices of points on the grid, `(N, 3)`, and their areas, `(N,)`."""
 
 
@@ -127,7 +127,7 @@ def _boundary_voxels(mask: Mask) -> _Surface:
     return points, np.ones(len(points))
 
 
-def _surface_elements(mask: Mask, areas: Values) -> _Surface:
+def _surface_elements(mask: Mask, areas: _Floats) -> _Surface:
     padded = np.pad(mask, 1).view(np.uint8)
     codes = np.zeros(tuple(size + 1 for size in mask.shape), np.uint8)
     for bit in range(8):
@@ -142,12 +142,12 @@ def _corner(bit: int) -> tuple[int, int, int]:
 
 
 @lru_cache(maxsize=16)
-def _areas_by_code(spacing_mm: tuple[float, ...]) -> Values:
+def _areas_by_code(spacing_mm: tuple[float, ...]) -> _Floats:
     """Area of the surface in each of the 256 neighborhoods, mm²; the first corner is the highest bit."""
     from monai.metrics.utils import create_table_neighbour_code_to_surface_area
 
     table, _ = create_table_neighbour_code_to_surface_area(spacing_mm)
-    areas: Values = table.numpy().astype(np.float64)
+    areas: _Floats = table.numpy().astype(np.float64)
     return areas
 
 
@@ -162,7 +162,7 @@ def _distances(prediction: _Surface, reference: _Surface, spacing_mm: Sequence[f
     )
 
 
-def _percentile_by_area(distances: Values, areas: Values) -> float:
+def _percentile_by_area(distances: _Floats, areas: _Floats) -> float:
     order = np.argsort(distances, kind="stable")
     share = np.cumsum(areas[order]) / areas.sum()
     reached = int(np.searchsorted(share, 0.95 - _SUMMED))
