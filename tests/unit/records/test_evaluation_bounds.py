@@ -9,6 +9,7 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from report.grading import GRADING, cell
 
 from consilium.records.evaluation import SiteEvaluation
 from consilium.records.evaluation_bounds import check_evaluation
@@ -123,3 +124,39 @@ def test_a_message_of_another_form_is_rejected(path, value):
 def test_whatever_a_site_sends_is_taken_or_refused(path, value):
     with suppress(ValueError):  # a ValidationError is one
         check(change(path, value))
+
+
+def with_gains(mean=0.0, name="dice", **changes):
+    return SiteEvaluation.model_validate({**answer(), "gains": {name: {"mean": mean}}, **changes})
+
+
+def test_a_gain_is_the_difference_of_two_answers_about_the_same_set():
+    own = SiteEvaluation.model_validate(answer())
+    check_evaluation(with_gains(), EVALUATION, own)
+    check_evaluation(with_gains(1e-6), EVALUATION, own)  # both means are rounded
+    for wrong in (with_gains(1e-5), with_gains(-0.1), with_gains(set="validation"), with_gains(name="hd95")):
+        with pytest.raises(ValueError, match="gain"):
+            check_evaluation(wrong, EVALUATION, own)
+    with pytest.raises(ValueError, match="gains over a model"):
+        check_evaluation(with_gains(), EVALUATION)
+
+
+def graded(**changes):
+    """Six patients, four of whom were graded as they are."""
+    counts = {cell(0, 0): 2, cell(1, 1): 1, cell(2, 2): 1, cell(0, 1): 2}
+    means = GRADING.derive({name: float(count) for name, count in counts.items()})
+    measures = {name: {"mean": round(mean, 6), "interval": [0.0, 1.0]} for name, mean in means.items()}
+    group = {"patients": 6, "cases": 6, "measures": measures, "counts": counts}
+    return SiteEvaluation.model_validate({"min_count": 5, "set": "test", "whole": {**group, **changes}})
+
+
+def test_what_is_computed_from_counts_follows_from_them():
+    check_evaluation(graded(), GRADING)
+    measures = graded().model_dump()["whole"]["measures"]
+    for name in ("kappa", "accuracy"):
+        lie = {**measures, name: {"mean": measures[name]["mean"] + 0.01}}
+        with pytest.raises(ValueError, match="does not follow"):
+            check_evaluation(graded(measures=lie), GRADING)
+    for counts in ({cell(0, 0): 6}, {cell(0, 0): 7}, {cell(0, 0): 5}, {}, {"secret": 6}):
+        with pytest.raises(ValueError, match="count"):
+            check_evaluation(graded(counts=counts), GRADING)

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 from pydantic import ValidationError
+from report.grading import GRADING, GradingEvaluation, cell
 
 from consilium.participant.local_only import PairedScores
 from consilium.records.gain import SiteGain, check_gain, measure_gain_by_patient, patient_gains
@@ -155,3 +156,25 @@ def test_a_gain_without_cases_to_measure_it_on_is_rejected():
 def test_what_is_out_of_bounds_is_rejected(change):
     with pytest.raises(ValidationError):
         SiteGain.model_validate(lie(change))
+
+
+class Grading(GradingEvaluation):
+    metrics = GRADING.metrics  # made once: thousands of resamples ask for it
+
+
+def grades(found):
+    """Pairs of patients with these grades: (true, by the local model, by the federation's)."""
+    return [
+        PairedScores(f"case {index}", f"patient {index}", {cell(true, own): 1.0}, {cell(true, other): 1.0})
+        for index, (true, own, other) in enumerate(found)
+    ]
+
+
+def test_a_gain_in_a_metric_of_all_patients_together_has_an_interval_over_resampled_ones():
+    found = [(0, 0, 0), (1, 1, 1), (2, 1, 2), (0, 1, 0), (1, 0, 1), (2, 2, 2), (0, 0, 1), (1, 1, 1)]
+    gain = measure(grades(found), Grading()).gains["accuracy"]
+    assert gain.mean == pytest.approx(7 / 8 - 5 / 8)
+    assert -0.5 <= gain.low < gain.mean < gain.high <= 1
+    same = measure(grades([(true, own, own) for true, own, _ in found]), Grading()).gains["accuracy"]
+    assert (same.low, same.mean, same.high) == (0, 0, 0)
+    assert measure_gain_by_patient(grades(found), Grading())["accuracy"] == gain
