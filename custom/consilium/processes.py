@@ -27,6 +27,9 @@ _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_TO_END = 5.0
 _SAFE_PATH: Final = "PYTHONSAFEPATH"
 
+MOST_WORKERS: Final = 64
+"""Of a pool on a machine with fewer cores: all of them start at once, each with its own copy of torch."""
+
 
 def keep_new_files_private() -> None:
     """Set this process's umask to 077: what it and its child processes create is closed to other accounts.
@@ -129,7 +132,7 @@ def worker_pool(
     BLAS may be running. So a script must guard its entry point with `if __name__ == "__main__":`.
 
     Args:
-        workers: Processes.
+        workers: Processes; more than `MOST_WORKERS` and than there are cores are not started.
         initializer: Called in each of them first.
         arguments: Its arguments.
 
@@ -142,7 +145,7 @@ def worker_pool(
     with (
         _import_nothing_from_the_current_folder(),
         ProcessPoolExecutor(
-            workers,
+            min(workers, max(MOST_WORKERS, os.cpu_count() or 1)),
             multiprocessing.get_context("spawn"),
             initializer=_prepare_worker,
             initargs=(initializer, arguments),

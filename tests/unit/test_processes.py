@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import psutil
 import pytest
@@ -91,6 +92,20 @@ def test_who_starts_processes_is_interrupted_afterwards(handlers):
     with pytest.raises(KeyboardInterrupt), defer_interrupts():  # noqa: PT012
         signal.raise_signal(signal.SIGTERM)
         assert signal.SIGTERM in signal.sigpending()
+
+
+def test_a_pool_never_starts_as_many_processes_as_a_typo_asks_for(monkeypatch):
+    """All processes of a pool start with the first function that it gets."""
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 2)
+    for asked, started in ((3, 3), (99_999, module.MOST_WORKERS)):
+        with worker_pool(asked) as pool:
+            assert pool._max_workers == started
+
+
+def test_there_is_no_other_way_to_start_a_pool():
+    package = Path(module.__file__).parent
+    with_pools = [path for path in package.rglob("*.py") if "ProcessPoolExecutor(" in path.read_text()]
+    assert with_pools == [package / "processes.py"]
 
 
 def test_workers_continue_for_a_while_when_their_whole_group_is_ended():

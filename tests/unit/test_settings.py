@@ -1,14 +1,17 @@
 import importlib
 import pkgutil
+import types
 import typing
 
 import pytest
+from annotated_types import Ge, Gt, Le, Lt
 
 import consilium
 from consilium.errors import ConfigurationError
 from consilium.learning.processes.messages import _Message
 from consilium.participant.site_settings import SiteSettings
 from consilium.settings import Settings, parse_changes
+from consilium.tasks.brain_tumor.synthetic.hospitals import CohortOptions
 
 
 class Inner(Settings):
@@ -95,6 +98,33 @@ def test_all_settings_of_a_job_and_a_site_are_tried() -> None:
         kind.__name__ for kind in every_kind_of_settings()
     }
     assert SiteSettings in every_kind_of_settings()
+
+
+def limits(kind: typing.Any, stated: list[object]) -> typing.Iterator[bool]:
+    """Whether each number in the type of a field has a limit at both ends."""
+    if typing.get_origin(kind) is typing.Annotated:
+        of, *further = typing.get_args(kind)
+        stated = [*stated, *(one for part in further for one in getattr(part, "metadata", [part]))]
+        yield from limits(of, stated)
+    elif kind in (int, float):
+        yield any(isinstance(one, Ge | Gt) for one in stated) and any(
+            isinstance(one, Le | Lt) for one in stated
+        )
+    else:
+        is_choice = typing.get_origin(kind) in (typing.Union, types.UnionType)
+        for part in typing.get_args(kind):
+            yield from limits(part, stated if is_choice else [])
+
+
+@pytest.mark.parametrize("kind", every_kind_of_settings(), ids=lambda kind: kind.__name__)
+def test_every_number_has_a_limit_at_both_ends(kind: type[Settings]) -> None:
+    """99,999 threads end torch without a word."""
+    if kind.__name__.startswith("_") or kind is CohortOptions:  # own files; what `CohortSpec` reads next
+        return
+    without = [
+        name for name, one in kind.model_fields.items() if not all(limits(one.annotation, one.metadata))
+    ]
+    assert without == []
 
 
 def test_what_is_allowed_is_said() -> None:

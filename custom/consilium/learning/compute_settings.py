@@ -15,7 +15,7 @@ class ComputeSettings(Settings):
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     cpu_threads: int | None = Field(
-        default=None, ge=1, description="Default: all cores that the process may use."
+        default=None, ge=1, le=1024, description="Default: all cores that the process may use."
     )
     loader_workers: int = Field(
         default=0,

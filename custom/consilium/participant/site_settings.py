@@ -49,7 +49,9 @@ class SiteSettings(ComputeSettings):
 
     dataset: Path = Field(description="Folder with the hospital's cases; it is only ever read.")
     cache_dir: Path = Field(default=Path("cache"), description="Where preprocessed cases are kept.")
-    cache_gib: float | None = Field(default=None, gt=0, description="Limit of the cache; default: none.")
+    cache_gib: float | None = Field(
+        default=None, gt=0, le=1e6, description="Limit of the cache; default: none."
+    )
     state_dir: Path = Field(
         default=Path("site_state"),
         description="What the site has to remember as long as it takes part: the secret of its split, each "
@@ -109,12 +111,14 @@ class SiteSettings(ComputeSettings):
     min_count: int = Field(
         default=5,
         ge=1,
+        le=1_000_000,
         description="Fewest patients behind a number of statistics, of the readiness check or of cases left "
         "out.",
     )
     min_training_patients: int = Field(
         default=3,
         ge=1,
+        le=1_000_000,
         description="Fewest patients behind an update, a loss or scores. Smaller than min_count, as "
         "a small hospital's test set, a fifth of its patients, must be large enough.",
     )
@@ -122,6 +126,7 @@ class SiteSettings(ComputeSettings):
     max_evaluated_models: int = Field(
         default=200,
         ge=0,
+        le=1_000_000,
         description="How many different models jobs that only evaluate may have evaluated here in all; each "
         "one asks the same patients once more.",
     )

@@ -34,8 +34,10 @@ _LONGEST: Final = 64
 class Capacity(Settings):
     """GPUs of a hospital that jobs may ask for."""
 
-    num_of_gpus: int = Field(default=0, ge=0, strict=True, description="Cards.")
-    mem_per_gpu_in_GiB: float = Field(default=0, ge=0, strict=True, description="Memory of each.")  # noqa: N815
+    num_of_gpus: int = Field(default=0, ge=0, le=1024, strict=True, description="Cards.")
+    mem_per_gpu_in_GiB: float = Field(  # noqa: N815
+        default=0, ge=0, le=10_000, strict=True, description="Memory of each."
+    )
 
 
 def read_project_file(path: Path, *, missing: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,9 @@ _REGISTRY = re.compile(r"^(localhost|[^/]*[.:][^/]*)/")
 _VERSION = re.compile(r"(@sha256:[0-9a-f]{64}|:[\w][\w.-]*)$")
 
 _EVERYWHERE = "0.0.0.0/0"
+_MOST_GIB = 1_000_000
+
+_Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Resources(Settings):
@@ -35,10 +38,13 @@ class Storage(Settings):
         default="ReadWriteMany",
         description="With ReadWriteOnce all pods of a site run on one node.",
     )
-    workspace_gib: int = Field(default=20, ge=1, description="Logs and, at the server, jobs and checkpoints.")
+    workspace_gib: int = Field(
+        default=20, ge=1, le=_MOST_GIB, description="Logs and, at the server, jobs and checkpoints."
+    )
     cache_gib: int | None = Field(
         default=None,
         ge=1,
+        le=_MOST_GIB,
         description="Cache and what a hospital remembers; `cache_gib` of the hospital and a tenth if unset.",
     )
 
@@ -49,7 +55,9 @@ class JobPods(Settings):
     resources: Resources = Resources(cpu="4", memory="16Gi", memory_limit="32Gi")
     shared_memory: str = Field(default="8Gi", pattern=_BYTES, description="Of /dev/shm; counts as memory.")
     scratch: str = Field(default="10Gi", pattern=_BYTES, description="Disk of the node for one job.")
-    pending_seconds: int = Field(default=600, ge=1, description="How long a job may wait for a GPU.")
+    pending_seconds: int = Field(
+        default=600, ge=1, le=30 * 24 * 3600, description="How long a job may wait for a GPU."
+    )
 
 
 class Cluster(Settings):
@@ -60,7 +68,7 @@ class Cluster(Settings):
     image_is_local: bool = Field(default=False, description="The image is on every node; no registry.")
     image_pull_secrets: tuple[str, ...] = Field(default=(), description="Secrets with a registry's password.")
     python_path: str = Field(default="/usr/local/bin/python3", pattern=r"^/", description="In the image.")
-    user: int = Field(default=10001, ge=1, description="User and group id of all processes.")
+    user: int = Field(default=10001, ge=1, lt=2**31, description="User and group id of all processes.")
     site: Resources = Resources()
     job: JobPods = JobPods()
     storage: Storage = Storage()
@@ -70,7 +78,7 @@ class Cluster(Settings):
     )
     client_addresses: str = Field(default=_EVERYWHERE, description="Who may reach the server, as CIDR.")
     api_addresses: str = Field(default=_EVERYWHERE, description="Of the cluster's API server, as CIDR.")
-    api_ports: tuple[int, ...] = Field(default=(443, 6443), description="Of the cluster's API server.")
+    api_ports: tuple[_Port, ...] = Field(default=(443, 6443), description="Of the cluster's API server.")
     service: Literal["ClusterIP", "NodePort", "LoadBalancer"] = Field(
         default="LoadBalancer", description="How the server's port is reached from outside."
     )

@@ -1,9 +1,8 @@
 """Cohorts on disk: several synthetic hospitals in one folder."""
 
-import multiprocessing
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from consilium.errors import ConfigurationError
+from consilium.processes import defer_interrupts, worker_pool
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas, load_atlas
 from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.marker import CohortMarker
@@ -102,9 +102,9 @@ def _run(
             for done, job in enumerate(jobs, start=1):
                 report(done, len(jobs), _make_case(job))
             return
-        # Spawned, not forked: a fork copies the locks of threads that torch or BLAS may be running.
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            futures = [pool.submit(_make_case, job) for job in jobs]
+        with worker_pool(min(workers, len(jobs))) as pool:
+            with defer_interrupts():  # the workers start now and inherit it
+                futures = [pool.submit(_make_case, job) for job in jobs]
             try:
                 for done, future in enumerate(as_completed(futures), start=1):
                     report(done, len(jobs), future.result())

@@ -44,7 +44,7 @@ class CohortSpec(Settings):
 
     hospitals: tuple[HospitalSpec, ...] = Field(min_length=1)
     grid: VoxelGrid = VoxelGrid()
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     @field_validator("hospitals")
     @classmethod
