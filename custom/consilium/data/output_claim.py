@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from filelock import FileLock, Timeout
 
 from consilium.data.files import output_folder, private_folder, write_atomically, write_failure
 from consilium.errors import ConfigurationError
 
 _STATE: Final = ".consilium"
 _PURPOSE: Final = "purpose"
+_LOCK: Final = "lock"
 _LONGEST: Final = 80
 _OF_THE_SYSTEM: Final = "lost+found"
 
 
-def claim_folder(folder: Path, option: str, purpose: str, earlier: Collection[str]) -> Path:
-    """Make the folder that a person named for results, and mark it; one with anything else in it is rejected.
+@contextmanager
+def claim_folder(folder: Path, option: str, purpose: str, earlier: Collection[str]) -> Iterator[Path]:
+    """Make the folder that a person named for results, mark it, and keep other runs out of it within a block.
 
     A run replaces and removes files by their names: in a folder of a hospital's own, these could be the
     labels that an expert drew, and in the folder of another run its models.
@@ -25,7 +30,8 @@ def claim_folder(folder: Path, option: str, purpose: str, earlier: Collection[st
         >>> folder = Path("labels")
         >>> folder.mkdir()
         >>> _ = (folder / "BraTS-001_seg.nii.gz").write_bytes(b"drawn by an expert")
-        >>> claim_folder(folder, "-o", "predictions", [".consilium"])
+        >>> with claim_folder(folder, "-o", "predictions", [".consilium"]):
+        ...     pass
         Traceback (most recent call last):
         ...
         consilium.errors.ConfigurationError: -o labels holds other files than predictions, ...
@@ -38,17 +44,37 @@ def claim_folder(folder: Path, option: str, purpose: str, earlier: Collection[st
             none.
 
     Raises:
-        ConfigurationError: It holds something else, or can't be made, read or written.
+        ConfigurationError: It holds something else, another run uses it, or it can't be made, read or
+            written.
     """
     output_folder(folder, option)
+    lock = FileLock(folder / _STATE / _LOCK, mode=0o600)
     try:
-        _claim(folder, option, purpose, earlier)
+        _check(folder, option, purpose, earlier)
+        state = private_folder(folder / _STATE)
+        _acquire(lock, folder, option)
+        write_atomically(state / _PURPOSE, purpose.encode())
     except OSError as error:
         raise ConfigurationError(write_failure(folder, error)) from error
-    return folder
+    try:
+        yield folder
+    finally:
+        lock.release()
 
 
-def _claim(folder: Path, option: str, purpose: str, earlier: Collection[str]) -> None:
+def _acquire(lock: FileLock, folder: Path, option: str) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigurationError(
+            f"{option} {folder} is in use by another run; wait until it ends, or name another folder"
+        ) from None
+    except NotImplementedError:  # a file system without locks: runs there are not kept apart
+        return
+
+
+def _check(folder: Path, option: str, purpose: str, earlier: Collection[str]) -> None:
+    """Raise if a folder holds anything but what a run of the same kind wrote."""
     mark = folder / _STATE / _PURPOSE
     known = mark.read_text(encoding="utf-8", errors="replace")[:_LONGEST] if mark.is_file() else None
     if known == purpose:
@@ -64,5 +90,3 @@ def _claim(folder: Path, option: str, purpose: str, earlier: Collection[str]) ->
             f"{option} {folder} holds other files than {purpose}, such as {min(own)!r}, and files of one "
             "name would be replaced; name a new folder, or an empty one"
         )
-    private_folder(mark.parent)
-    write_atomically(mark, purpose.encode())

@@ -18,7 +18,7 @@ from consilium.learning.weights import Weights
 from consilium.local_training.job import TrainingJob
 from consilium.local_training.result import TrainingResultFolder
 from consilium.local_training.scoring import ModelScorer
-from consilium.local_training.sites import folder_sites, kit_site, prepare
+from consilium.local_training.sites import claim_training, folder_sites, kit_site, prepare
 from consilium.participant.local_only import train_local_only
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData
@@ -113,8 +113,9 @@ def train(
             opened = TrainingJob.open(job, changes, initial)
         settings = kit_site(kit, place, opened.learning.task)
         compute = compute or next(iter(settings.values()))
-    data = prepare(settings, opened.learning, say=display.say, show=display.show)
-    return _Training(opened, data, place, compute or ComputeSettings(), display).run()
+    with claim_training(place):
+        data = prepare(settings, opened.learning, say=display.say, show=display.show)
+        return _Training(opened, data, place, compute or ComputeSettings(), display).run()
 
 
 class _Training:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from nvflare.apis.fl_constant import WorkspaceConstants
@@ -48,9 +49,7 @@ def folder_sites(
         ConfigurationError: A name or a folder can't be used, or an evaluator is none of the sites.
     """
     sites = site_settings(folders, out, frozenset(evaluators), min_patients, names, fewest=1)
-    _claim(out)
     state = out / _STATE
-    shutil.rmtree(state, ignore_errors=True)  # sets follow from patients and seed, whatever was before
     return {
         name: site.model_copy(update={"state_dir": state / name, "cpu_threads": None, "processes": "auto"})
         for name, site in with_split_salts(sites, seed).items()
@@ -77,12 +76,24 @@ def kit_site(folder: Path, out: Path, task: str) -> dict[str, SiteSettings]:
     properties = scope_properties(source, None)
     site = parse_site_settings(properties, source=source, root=kit.root.resolve()).for_task(task)
     require_outside(out, site.dataset, "--out")
-    _claim(out)
     return {kit.site_name: site}
 
 
-def _claim(out: Path) -> None:
-    claim_folder(out, "--out", "a training without a federation", ("cache", _STATE))
+@contextmanager
+def claim_training(out: Path) -> Iterator[None]:
+    """Keep a training's folder for it within a block, without what sites remembered of an earlier one.
+
+    Sets follow from patients and seed, whatever was before; a kit's site remembers its own in the kit.
+
+    Args:
+        out: The folder.
+
+    Raises:
+        ConfigurationError: It holds something else, or another run uses it.
+    """
+    with claim_folder(out, "--out", "a training without a federation", ("cache", _STATE)):
+        shutil.rmtree(out / _STATE, ignore_errors=True)
+        yield
 
 
 def prepare(

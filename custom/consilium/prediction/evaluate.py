@@ -115,11 +115,10 @@ def evaluate(
         raise ConfigurationError(f"{data} is no folder; name the folder of the labeled cases")
     require_outside(Path(out), data, "-o")
     accepted_findings = AcceptedFindings.read(accepted)
-    output = OutputFolder.open(Path(out), "evaluation")
-    index = SourceIndex(output.state)
-    scorer = CaseScorer(trained, output, compute or ComputeSettings(), mirror=mirror)
-    run = CaseRun(scorer, accepted_findings, index, comparing=True)
-    with failures_to_write(output.path):
+    with OutputFolder.open(Path(out), "evaluation") as output, failures_to_write(output.path):
+        index = SourceIndex(output.state)
+        scorer = CaseScorer(trained, output, compute or ComputeSettings(), mirror=mirror)
+        run = CaseRun(scorer, accepted_findings, index, comparing=True)
         cohort = find_labeled_inputs(
             data,
             trained.task.cases,

@@ -7,7 +7,8 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -76,13 +77,16 @@ class OutputFolder:
         self._finished = path / _STATE / _FINISHED / purpose
 
     @classmethod
-    def open(cls, path: Path, purpose: Purpose = "predictions") -> OutputFolder:
+    @contextmanager
+    def open(cls, path: Path, purpose: Purpose = "predictions") -> Iterator[OutputFolder]:
         """Make the folder that a person named with `-o`; files of their own in it are never replaced.
 
         Raises:
-            ConfigurationError: It holds other files than those of a run, or can't be written.
+            ConfigurationError: It holds other files than those of a run, another run uses it, or it can't be
+                written.
         """
-        return cls(claim_folder(path, "-o", "predictions or an evaluation", (_STATE,)), purpose)
+        with claim_folder(path, "-o", "predictions or an evaluation", (_STATE,)) as claimed:
+            yield cls(claimed, purpose)
 
     @property
     def state(self) -> Path:

@@ -95,11 +95,10 @@ def predict(
         raise ConfigurationError(f"task {trained.task.name} has no pictures; leave --pictures out")
     accepted_findings = AcceptedFindings.read(accepted)
     cohort = select_cases(find_inputs(given, trained.task.cases, file_endings=file_endings), only)
-    folder = OutputFolder.open(Path(out))
     machine = compute or ComputeSettings()
-    writer = CaseWriter(trained, folder, options, machine, mirror=mirror, pictures=pictures)
-    run = CaseRun(writer, accepted_findings, SourceIndex(folder.state))
-    with failures_to_write(folder.path):
+    with OutputFolder.open(Path(out)) as folder, failures_to_write(folder.path):
+        writer = CaseWriter(trained, folder, options, machine, mirror=mirror, pictures=pictures)
+        run = CaseRun(writer, accepted_findings, SourceIndex(folder.state))
         folder.write_json(ABOUT, writer.describe())
         done = run.process(cohort, workers, progress or (lambda done, total: None))
         table = folder.write_table(trained.task.prediction.columns)

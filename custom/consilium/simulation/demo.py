@@ -35,21 +35,21 @@ def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     Raises:
         ConsiliumError: If a step can't be done; what is done already is kept for the next run.
     """
-    claim_simulation(out, "training")
-    started = time.monotonic()
-    synthetic = synthetic_cohort(task)
-    display.say(f"cohort: {counted(len(synthetic.hospitals), 'synthetic hospital')}")
-    hospitals = make_hospitals(synthetic, out / "hospitals", display)
-    seconds = time.monotonic() - started
-    job = export_job(build_recipe(training_job(task)), out / "job")
-    sites = site_settings(
-        hospitals, out.resolve(), synthetic.evaluators, test_fractions=synthetic.test_fractions
-    )
-    study = Study(job, sites, out, compare=True, display=display)
-    page = study.run({"cohort": seconds})
-    for name in sorted(synthetic.evaluators & hospitals.keys())[:1]:
-        predict_patient(out, hospitals[name], name, display)
-    return page
+    with claim_simulation(out, "training"):
+        started = time.monotonic()
+        synthetic = synthetic_cohort(task)
+        display.say(f"cohort: {counted(len(synthetic.hospitals), 'synthetic hospital')}")
+        hospitals = make_hospitals(synthetic, out / "hospitals", display)
+        seconds = time.monotonic() - started
+        job = export_job(build_recipe(training_job(task)), out / "job")
+        sites = site_settings(
+            hospitals, out.resolve(), synthetic.evaluators, test_fractions=synthetic.test_fractions
+        )
+        study = Study(job, sites, out, compare=True, display=display)
+        page = study.run({"cohort": seconds})
+        for name in sorted(synthetic.evaluators & hospitals.keys())[:1]:
+            predict_patient(out, hospitals[name], name, display)
+        return page
 
 
 def predict_patient(out: Path, folder: Path, name: str, display: Display) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -132,17 +132,18 @@ def check_folders(sites: Mapping[str, Path], out: Path) -> None:
     output_folder(out, "--out")
 
 
-def claim_simulation(out: Path, kind: str) -> None:
-    """Mark the folder of a simulation, which replaces the result that is in it.
+def claim_simulation(out: Path, kind: str) -> AbstractContextManager[Path]:
+    """Keep the folder of a simulation for it within a block: it replaces the result that is in it.
 
     Args:
         out: The folder.
         kind: Of the job, such as `training`.
 
     Raises:
-        ConfigurationError: It holds something else, such as the result of a job of another kind.
+        ConfigurationError: It holds something else, such as the result of a job of another kind, or another
+            run uses it.
     """
-    claim_folder(out, "--out", f"a simulated {kind} job", ("cache", WORKSPACE))
+    return claim_folder(out, "--out", f"a simulated {kind} job", ("cache", WORKSPACE))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def simulate(
     """
     out, folders = Path(out), {name: Path(folder) for name, folder in sites.items()}
     display = display or Display(Terminal(quiet=True, force_terminal=False))
-    with _job_folder(job) as path:
+    with _job_folder(job) as path, ExitStack() as held:
         kind = job_kind(path)
         if kind != "training" and (compare or local_only or initial):
             option = "--compare" if compare else "--local-only" if local_only else "--from"
@@ -104,7 +104,7 @@ def simulate(
         if kind == "statistics" and evaluators:
             raise ConfigurationError(f"{path} counts all patients and trains nothing: leave --evaluates out")
         hospitals = site_settings(folders, out.resolve(), frozenset(evaluators), min_patients, names)
-        claim_simulation(out, kind)
+        held.enter_context(claim_simulation(out, kind))
         if kind == "training":
             changes: dict[str, Any] = {"local_only": True} if local_only else {}
             with (

@@ -1,11 +1,16 @@
+import subprocess
+import sys
+
 import pytest
+from filelock import FileLock
 
 from consilium.data.output_claim import claim_folder
 from consilium.errors import ConfigurationError
 
 
 def claim(folder, purpose="predictions"):
-    return claim_folder(folder, "-o", purpose, ("cache", "state"))
+    with claim_folder(folder, "-o", purpose, ("cache", "state")) as claimed:
+        return claimed
 
 
 def test_a_new_and_an_empty_folder_are_marked_and_stay_usable(tmp_path):
@@ -55,3 +60,31 @@ def test_a_mark_that_can_t_be_written_is_reported(tmp_path):
     (tmp_path / ".consilium").write_text("a file")
     with pytest.raises(ConfigurationError, match="can't be written"):
         claim(tmp_path)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_two_runs_never_write_into_one_folder_at_once(tmp_path, before):
+    if before:
+        claim(tmp_path)
+    with claim_folder(tmp_path, "-o", "predictions", ()):
+        (tmp_path / "result").mkdir()
+        with pytest.raises(ConfigurationError, match="is in use by another run; wait until it ends"):
+            claim(tmp_path)
+    claim(tmp_path)
+
+
+def test_a_run_that_was_killed_leaves_the_folder_to_the_next_one(tmp_path):
+    code = (
+        "import os; from pathlib import Path; from consilium.data.output_claim import claim_folder\n"
+        f"with claim_folder(Path({str(tmp_path)!r}), '-o', 'predictions', ()): os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    claim(tmp_path)
+
+
+def test_where_files_can_t_be_locked_runs_are_possible_as_well(tmp_path, monkeypatch):
+    def acquire(self, **options):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    assert claim(tmp_path) == tmp_path
