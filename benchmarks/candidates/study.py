@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from candidates.components import BASELINE, COMPONENTS, Component, Hooks
 from candidates.results import summarize, table
 from consilium.data.cached_case import CachedCase
 from consilium.data.files import private_folder, write_atomically
-from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import Device, open_device
@@ -31,6 +29,7 @@ from consilium.tasks.segmentation.segmentation_settings import SegmentationSetti
 from consilium.tasks.segmentation.volume_case import VolumeCase
 from nnunet_parts.comparison import say
 from nnunet_parts.ours import STEPS_OF_A_ROUND, clock
+from nnunet_parts.results import require_same_settings
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,7 @@ class Study:
     def _claim(self) -> None:
         """Make sure that what lies in the folder is of the same settings and cases."""
         cases = [case.id for case in (*self.train, *(one for of in self.groups.values() for one in of))]
-        content = repr([self.learning.model_dump_json(), self.steps, cases])
-        mark, digest = self.out / "settings.sha256", hashlib.sha256(content.encode()).hexdigest()
-        if mark.exists() and mark.read_text() != digest:
-            raise ConfigurationError(
-                f"{self.out} holds a study with other settings, steps or cases; choose another --out"
-            )
-        write_atomically(mark, digest.encode())
+        require_same_settings(self.out, [self.learning.model_dump_json(), self.steps, cases], "a study")
 
     def _outcome(self, name: str, seed: int, device: Device) -> dict[str, Any]:
         folder = private_folder(self.out / "trainings" / f"{name}-{seed}")

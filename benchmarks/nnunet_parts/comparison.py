@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -21,7 +20,7 @@ from nnunet_parts.environment import NNUNET_VERSION, Environment
 from nnunet_parts.ours import Patients, count_weights, pool_patients, score_ours, train_ours
 from nnunet_parts.plans import CONFIGURATION, cut_plan, widest_base
 from nnunet_parts.raw_data import DATASET, DATASET_NUMBER, RawDataset, cases_and_outputs, read_prediction
-from nnunet_parts.results import Outcome, summarize, table
+from nnunet_parts.results import Outcome, require_same_settings, summarize, table
 
 WAYS: Final = {
     "ours": "ours",
@@ -110,14 +109,14 @@ class Comparison:
         """Make sure that what lies in the folder is of the same settings."""
         asked = self._asked
         sites = sorted((name, str(path.resolve())) for name, path in asked.sites.items())
-        stated = [asked.learning.model_dump_json(), asked.steps, asked.compute.model_dump_json(), sites]
-        content = repr([*stated, sorted(asked.evaluators), sorted(asked.conventions.items())])
-        mark, digest = self._out / "settings.sha256", hashlib.sha256(content.encode()).hexdigest()
-        if mark.exists() and mark.read_text() != digest:
-            raise ConfigurationError(
-                f"{self._out} holds a comparison with other settings, steps or sites; choose another --out"
-            )
-        write_atomically(mark, digest.encode())
+        stated: list[object] = [
+            asked.learning.model_dump_json(),
+            asked.steps,
+            asked.compute.model_dump_json(),
+            sites,
+        ]
+        stated += [sorted(asked.evaluators), sorted(asked.conventions.items())]
+        require_same_settings(self._out, stated, "a comparison")
 
     def _prepare(self, patients: Patients) -> None:
         """Write the cases for nnU-Net, and have it plan and prepare them."""

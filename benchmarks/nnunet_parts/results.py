@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from consilium.data.files import write_atomically
+from consilium.errors import ConfigurationError
 from consilium.learning.bootstrap import interval_of_mean
 from consilium.tasks.evaluation import Evaluation
 
@@ -48,6 +50,25 @@ class Outcome:
     def load_file(cls, path: Path) -> Outcome | None:
         """Read it; None where it is missing."""
         return cls(**json.loads(path.read_text())) if path.exists() else None
+
+
+def require_same_settings(folder: Path, stated: Sequence[object], what: str) -> None:
+    """Make sure that what lies in a folder, and is kept, is of the same settings.
+
+    Args:
+        folder: With results; marked where it isn't yet.
+        stated: All that they depend on; each is printed.
+        what: They are, for people: "a comparison".
+
+    Raises:
+        ConfigurationError: If it holds results of others.
+    """
+    mark, digest = folder / "settings.sha256", hashlib.sha256(repr(list(stated)).encode()).hexdigest()
+    if mark.exists() and mark.read_text() != digest:
+        raise ConfigurationError(
+            f"{folder} holds {what} with other settings, steps or cases; choose another --out"
+        )
+    write_atomically(mark, digest.encode())
 
 
 def summarize(

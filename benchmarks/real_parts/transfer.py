@@ -11,7 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from consilium.data.files import write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.model_file import save_model
 from consilium.learning.round_state import RoundStateStore
@@ -21,6 +21,7 @@ from consilium.tasks import get_task
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 from nnunet_parts.comparison import say
 from nnunet_parts.ours import STEPS_OF_A_ROUND, pool_patients, score_ours, train_ours
+from nnunet_parts.results import require_same_settings
 from real_parts.patients import CONVENTION, REGIONS, RealPatient
 
 MODEL_FILE = "model.safetensors"
@@ -45,7 +46,14 @@ class Transfer:
     threads: int
 
     def run(self, title: str, patients: Sequence[RealPatient], tumor_free: Sequence[Path]) -> dict[str, Any]:
-        """Train and test; returns the row of the table."""
+        """Train and test; returns the row of the table.
+
+        Raises:
+            ConfigurationError: If the folder holds a training with other settings, steps or hospitals.
+        """
+        hospitals = sorted((name, str(path.resolve())) for name, path in self.hospitals.items())
+        stated = [self.learning.model_dump_json(), self.steps, hospitals]
+        require_same_settings(private_folder(self.folder), stated, "a training")
         synthetic = self._train(title)
         labels = {patient.name: self._predict(patient.folder) for patient in patients}
         marked = {case.name: self._predict(case) for case in tumor_free}

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from consilium.errors import ConfigurationError
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from real_parts.patients import find_real_patients, make_tumor_free
-from real_parts.transfer import _score, write_results
+from real_parts.transfer import MODEL_FILE, Transfer, _score, write_results
 
 SHAPE = (66, 80, 70)
 
@@ -50,6 +51,21 @@ def test_a_slab_is_scored_where_it_is_complete_and_makes_no_stand_in(tmp_path):
     assert score["wt"] == {"dice": 1.0, "found_ml": 0.14, "true_ml": 0.14}
     assert score["et"]["dice"] == 1.0
     assert make_tumor_free([patient], tmp_path / "free") == []
+
+
+def test_a_model_of_other_steps_or_settings_is_not_taken_for_this_one(tmp_path):
+    def run(steps, **settings):
+        transfer = Transfer(tmp_path / "now-0", {"a": tmp_path}, BrainTumorSettings(**settings), steps, 1)
+        return transfer.run("now", [], [])
+
+    home = tmp_path / "now-0"
+    home.mkdir()
+    (home / "synthetic.json").write_text('{"wt": 0.5}')
+    (home / MODEL_FILE).write_bytes(b"trained before")
+    assert run(160)["synthetic"] == run(160)["synthetic"] == {"wt": 0.5}
+    for other in ({"steps": 320}, {"steps": 160, "batch_size": 4}):
+        with pytest.raises(ConfigurationError, match="other settings, steps"):
+            run(**other)
 
 
 def test_a_folder_without_labels_is_no_test(tmp_path):
