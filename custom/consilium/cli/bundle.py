@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from consilium.bundle.options import INTENDED_USE, BundleOptions
+from consilium.cli.options import WhichModel
 from consilium.cli.terminal import loading, say_result
 
 EPILOG = """
@@ -43,13 +44,7 @@ def bundle(
             "-o", "--out", help="The bundle's folder; its name is the bundle's.", show_default=False
         ),
     ],
-    which: Annotated[
-        Literal["best", "final"] | None,
-        typer.Option(
-            help="The model to take from a folder. Default: the one that scored best, if there is one.",
-            show_default=False,
-        ),
-    ] = None,
+    which: WhichModel = None,
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     authors: Annotated[
         str | None,

@@ -19,7 +19,7 @@ CONVENTION_HELP: Final = (
     "those. Without it, names and values decide."
 )
 
-SUBGROUPS_HELP = (
+SUBGROUPS_HELP: Final = (
     "CSV file of a hospital's subgroups, such as patient,age band,scanner; an evaluation of models reports "
     "the large enough ones."
 )
