@@ -62,7 +62,7 @@ class TrainingJob:
         recipe, models = _find(job, dict(changes or {}))
         if not isinstance(recipe, TrainingRecipe):
             raise ConfigurationError(
-                f"{recipe.settings.name} is a {recipe.kind} job and trains nothing; name one that trains, "
+                f"{recipe.settings.name} trains nothing (kind of job: {recipe.kind}); name one that trains, "
                 f"such as {training_job()}: `consilium jobs list`"
             )
         settings = recipe.settings

@@ -129,6 +129,13 @@ def check_folders(sites: Mapping[str, Path], out: Path) -> None:
                 f"sites {other} and {name} have one folder, {folder}: each hospital has patients of its own; "
                 "give one of the two another folder"
             )
+        place = folder.resolve()
+        nested = [site for one, site in seen.items() if one in place.parents or place in one.parents]
+        if nested:
+            raise ConfigurationError(
+                f"one of the folders of sites {nested[0]} and {name} lies in the other: each hospital has "
+                "patients of its own; give one of the two another folder"
+            )
     output_folder(out, "--out")
 
 

@@ -56,6 +56,23 @@ def test_two_sites_have_two_folders(sites, tmp_path):
     assert "sites north and again have one folder" in refusal({**sites, "again": link}, tmp_path / "out")
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_site_s_patients_are_another_one_s_as_well(sites, tmp_path, order):
+    """A model would be tested at one of the two on patients that it was trained on at the other."""
+    around = {**sites, "whole": sites["north"].parent}
+    link = tmp_path / "link"
+    link.symlink_to(sites["north"].parent)
+    for given in (around, {**sites, "whole": link}):
+        nested = dict(list(given.items())[::order])
+        assert "lies in the other" in refusal(nested, tmp_path / "out")
+
+
+def test_folders_with_names_that_begin_alike_are_two(sites, tmp_path):
+    other = sites["north"].with_name("north-2")
+    other.mkdir()
+    check_folders({**sites, "other": other}, tmp_path / "out")
+
+
 def test_a_folder_that_can_t_be_made_is_named(sites, tmp_path):
     (tmp_path / "file").write_text("")
     assert "can't be written" in refusal(sites, tmp_path / "file/out")
