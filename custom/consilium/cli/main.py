@@ -128,9 +128,11 @@ def main() -> None:
             raise
         _end_interrupted("stopped; nothing runs on. The same command resumes.")
     except OSError as error:
-        if error.errno not in _NOT_OURS or error.filename is None:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # writing into an open file names none
+        if error.errno not in _NOT_OURS or (error.filename is None and not full):
             _end_with_traceback(error)
-        say_error(f"error: {error.filename}: {error.strerror}; free it, or name another folder")
+        place = "the disk written to" if error.filename is None else error.filename
+        say_error(f"error: {place}: {error.strerror}; free it, or name another folder")
         sys.exit(WRONG_INPUT)
     except Exception as error:  # noqa: BLE001 - the end of the program: exit code 1 would be a result
         _end_with_traceback(error)

@@ -1,5 +1,6 @@
 """What holds for every command: wrong input, interrupts, folders that can't be written."""
 
+import errno
 import os
 from importlib.metadata import version
 
@@ -96,6 +97,19 @@ def test_what_the_system_refuses_later_is_no_fault_of_the_program(run, tmp_path,
     code, out, err = run("demo", "--out", tmp_path)
     assert (code, out) == (2, "")
     assert f"error: {tmp_path / 'model.bin'}: No space left on device" in err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_fault_of_the_program_where_the_system_names_no_file(
+    run, tmp_path, monkeypatch, number
+):
+    def full(*arguments, **options):
+        raise OSError(number, os.strerror(number))  # as of a write into an open file
+
+    monkeypatch.setattr(BrainTumorHospitals, "make", full)
+    code, _, err = run("demo", "--out", tmp_path)
+    assert code == 2
+    assert "free it, or name another folder" in err
 
 
 def test_missing_options_and_unknown_commands_are_wrong_input_too(run):
