@@ -61,7 +61,8 @@ def _title(name: str, evidence: Evidence, options: BundleOptions) -> Iterator[st
 def _use(name: str, content: BundleContent) -> Iterator[str]:
     yield "## Use"
     yield ""
-    yield f"Needs Python, `monai` and {', '.join(f'`{one}`' for one in content.packages)}; not Consilium."
+    packages = ", ".join(f"`{one}`" for one in ("monai", *content.packages))
+    yield f"Needs Python and the packages {packages}; not Consilium."
     yield ""
     yield _RUN.format(name=shlex.quote(one_line(name)))
     yield ""

@@ -113,7 +113,7 @@ def _verdict(record: EvaluationRecord, matrices: list[MatrixOfSites]) -> Iterato
         for model, mean in first.means.items():
             worst = first.worst.get(model)
             at = f", worst at {worst}" if worst and len(answered) > 1 else ""
-            yield f"{model}: {first.measure.title} {first.measure.text(mean)} in the mean over hospitals{at}."
+            yield f"{model}: {first.measure.title} {first.measure.text(mean)} on average over hospitals{at}."
 
 
 def _cautions(record: EvaluationRecord) -> Iterator[str]:

@@ -201,7 +201,7 @@ def _about_shares(federation: FederationRecord) -> Iterator[str]:
         )
     for site, stages in sorted(above.items()):
         yield (
-            f"{site} says that it has up to {largest[site]:.0%} of the training cases in "
+            f"{site} reports up to {largest[site]:.0%} of the training cases in "
             f"{_join_stages(stages, rounds)}; its share was limited (aggregation.max_site_share)."
         )
 

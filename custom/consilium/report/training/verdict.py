@@ -35,21 +35,23 @@ def state_verdict(report: StudyReport) -> list[str]:
         f"On {counted(cases, 'patient case')} of {counted(len(evaluated), 'hospital')} that no model was "
         f"trained on, the federation's model reaches {reached}{f' ({by_target})' if by_target else ''}."
     ]
+    compared = sum(one.gain is not None and one.gain.mean is not None for one in evaluated.values())
     own, gain, pooled = report.summary.own, report.summary.gain, report.summary.pooled
     if own is not None and gain is not None and key.name in own:
         # Not of all hospitals, as in the sentence before.
         there = key.text(own[key.name] + gain if key.higher_is_better else own[key.name] - gain)
-        compared = sum(one.gain is not None and one.gain.mean is not None for one in evaluated.values())
         where, models = ("At the one compared hospital", "its own model")
         if compared > 1:
-            together = "In the mean over" if key.combines == "mean" else "Over all patients of"
+            together = "On average over" if key.combines == "mean" else "Over all patients of"
             where, models = (f"{together} the {compared} compared hospitals", "their own models")
         difference = _difference(key, gain)
         sentences.append(f"{where}, its {there} is {difference} {models} ({key.text(own[key.name])}).")
     if pooled is not None and key.name in pooled:
         lead = _difference(key, key.gain(scores[key.name], pooled[key.name]))
         there = key.text(pooled[key.name])
-        sentences.append(f"It is {lead} one model trained on all data in one place ({there}).")
+        # Of all hospitals again, unlike the sentence before.
+        subject = f"Over all {len(evaluated)} hospitals, it" if 0 < compared < len(evaluated) else "It"
+        sentences.append(f"{subject} is {lead} one model trained on all data in one place ({there}).")
     return sentences
 
 

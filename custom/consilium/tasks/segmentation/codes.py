@@ -66,7 +66,7 @@ class VolumeCode(ProblemCode):
     OTHER_SPACING = info(
         "other_spacing",
         "voxel size is not the job's",
-        "Nothing to do: images are resampled; scores are on their own grid.",
+        "Nothing to do: images are resampled; results are on the original voxels.",
     )
     THICK_SLICES = info(
         "thick_slices",

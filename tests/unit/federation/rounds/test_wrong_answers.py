@@ -91,7 +91,7 @@ def test_the_largest_possible_claim_gets_half_of_the_mean(tmp_path):
     assert [one.sites["liar"].weight for one in record.rounds] == [0.5] * 4
     warnings = summarize_study(record, baselines=None, seconds={}).warnings
     assert any(
-        one.startswith("liar says that it has up to 100% of the training cases in every round; its share was")
+        one.startswith("liar reports up to 100% of the training cases in every round; its share was")
         for one in warnings
     )
 

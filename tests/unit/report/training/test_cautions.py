@@ -77,7 +77,7 @@ def test_a_site_whose_share_was_limited_is_named_with_what_it_claims() -> None:
     record.settings["aggregation"] = {"rule": "mean", "max_site_share": 0.5}
     record.rounds[0].sites["aster"] = site_round("aster", train_cases=900_000)
     assert list_cautions(record)[0] == (
-        "aster says that it has up to 100% of the training cases in round 1; its share was limited "
+        "aster reports up to 100% of the training cases in round 1; its share was limited "
         "(aggregation.max_site_share)."
     )
 

@@ -138,7 +138,7 @@ def test_a_real_federation_s_report_compares_with_the_local_only_models() -> Non
     )
     assert "not compared: its disk is full" in text
     assert text.count("Local-only, own") == 2
-    assert "How far each hospital's own model travels" not in text  # no model left its hospital
+    assert "Each hospital's own model at the other hospitals" not in text  # no model left its hospital
 
 
 def test_a_narrow_screen_cuts_no_table(html: str) -> None:
