@@ -16,7 +16,7 @@ DRIFT: Final = DriftLimits(
     source="scanner",
     evidence="among the demo's hospitals, which are about as far apart, it came within 0.005 Dice of one "
     "model trained on all data in one place",
-    settings=("rounds=12", "learning.local_steps=8"),
+    settings=("rounds=32", "learning.local_steps=8"),
 )
 """For the modality in which a hospital's images are farthest from those of all others, from synthetic
 hospitals (`benchmarks/site_distances.py`): of groups of 4 patients of one scanner 2 in a hundred are farther
