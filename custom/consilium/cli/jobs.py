@@ -61,7 +61,7 @@ def export_jobs(
         typer.Option(
             metavar="NAME=MODEL",
             help="A model to evaluate: a result folder, a downloaded job, a bundle or a .safetensors file; "
-            "@best or @final behind a folder chooses. Repeat it for more.",
+            "@best or @final after a folder selects one. Repeat it for more.",
             show_default=False,
         ),
     ] = None,
@@ -113,8 +113,10 @@ def _start(name: str, place: Path, changes: dict[str, Any], to: Path) -> dict[st
     """Write the model that a job starts from beside it; returns what the job says of it."""
     from consilium.data.files import output_folder
     from consilium.errors import ConfigurationError
-    from consilium.learning.model_store import MODELS_FOLDER, ModelStore
-    from consilium.prediction.warm_start import WarmStart
+    from consilium.learning.model_store import ModelStore
+
+    with loading("torch and MONAI"):
+        from consilium.prediction.warm_start import WarmStart
     from consilium.recipes.catalog import build_recipe
     from consilium.recipes.training import TrainingRecipe
 
@@ -126,7 +128,7 @@ def _start(name: str, place: Path, changes: dict[str, Any], to: Path) -> dict[st
     file = ModelStore.beside(to / name).add(start.content)
     for one in start.initial.origin:
         say(f"starts from {one.name}" + (f" ({one.license})" if one.license else ""), err=True)
-    say(f"before the job: put {file} into local/{MODELS_FOLDER}/ of the server's kit", err=True)
+    _say_where_to_put(file)
     return {"initial": start.initial.model_dump(mode="json")}
 
 
@@ -134,8 +136,10 @@ def _write_models(name: str, models: list[str], changes: dict[str, Any], to: Pat
     """Write the models that a job evaluates beside it; returns what the job says of them."""
     from consilium.data.files import output_folder
     from consilium.errors import ConfigurationError
-    from consilium.learning.model_store import MODELS_FOLDER, ModelStore
-    from consilium.prediction.evaluated_models import EvaluatedModels
+    from consilium.learning.model_store import ModelStore
+
+    with loading("torch and MONAI"):
+        from consilium.prediction.evaluated_models import EvaluatedModels
     from consilium.recipes.catalog import build_recipe
     from consilium.recipes.evaluation import EvaluationRecipe
 
@@ -144,12 +148,24 @@ def _write_models(name: str, models: list[str], changes: dict[str, Any], to: Pat
         raise ConfigurationError(f"{name} evaluates no models: leave --model out")
     opened = EvaluatedModels.open(models, recipe.settings.learning.task)
     output_folder(to, "--to")
-    for file in opened.write(ModelStore.beside(to / name)):
-        say(f"before the job: put {file} into local/{MODELS_FOLDER}/ of the server's kit", err=True)
+    for file in dict.fromkeys(opened.write(ModelStore.beside(to / name))):
+        _say_where_to_put(file)
+    for names in opened.same():
+        say(f"{' and '.join(names)} are the same model: leave out all but one", err=True)
     return {
         "models": [one.model_dump(mode="json") for one in opened.models],
         "learning": opened.learning.model_dump(mode="json"),
     }
+
+
+def _say_where_to_put(file: Path) -> None:
+    from consilium.learning.model_store import MODELS_FOLDER
+
+    say(
+        f"before you submit the job, put {file} into local/{MODELS_FOLDER}/ of the server's kit; "
+        "`consilium simulate` finds it",
+        err=True,
+    )
 
 
 def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:

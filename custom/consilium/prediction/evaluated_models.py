@@ -61,7 +61,7 @@ class EvaluatedModels:
 
         Args:
             assignments: `NAME=MODEL` each; the model is a result folder, a downloaded job, a bundle or a
-                file, with `@best` or `@final` behind a folder.
+                file, with `@best` or `@final` after a folder.
             task: Of the job.
 
         Raises:
@@ -84,6 +84,13 @@ class EvaluatedModels:
             for name, content in zip(opened, contents, strict=True)
         ]
         return cls(tuple(models), first, contents)
+
+    def same(self) -> list[list[str]]:
+        """List names of one and the same model, such as of a best round that is the last one."""
+        names: dict[str, list[str]] = {}
+        for model in self.models:
+            names.setdefault(model.digest, []).append(model.name)
+        return [one for one in names.values() if len(one) > 1]
 
     def write(self, store: ModelStore) -> list[Path]:
         """Write the files into a store; returns their places."""

@@ -25,6 +25,13 @@ def test_models_are_written_beside_the_job_with_their_settings(run, model, tmp_p
     assert (tmp_path / "jobs/models" / one.file_name).read_bytes() == model.read_bytes()
 
 
+def test_one_model_under_two_names_is_reported(run, model):  # noqa: F811
+    code, err = run("brain_tumor_evaluate", "--model", f"a={model}", "--model", f"b={model.parent}@final")
+    assert code == 0, err
+    assert err.count("before you submit the job, put") == 1
+    assert "a and b are the same model" in err
+
+
 def test_a_job_that_evaluates_nothing_takes_no_model(run, model):  # noqa: F811
     code, err = run("brain_tumor_fedavg", "--model", f"final={model}")
     assert code == 2
