@@ -56,7 +56,8 @@ Then use it as any other model:
 OUT/result/ holds model.safetensors (after the last round), best_model.safetensors (the best on validation
 patients) and training.json. The same command resumes after Ctrl-C or a crash, with the same result.
 
-Exit code: 0 trained, 2 what the message says, 70 an error in Consilium itself, 130 stopped.
+Exit code: 0 trained, 2 an error, with the next step in its message, 70 an error in Consilium
+itself, 130 stopped.
 """
 
 
@@ -83,7 +84,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="KIT",
-            help="Instead of --site: a hospital's startup kit, whose settings say where its cases are.",
+            help="Instead of --site: a hospital's startup kit, whose settings name the folder of its cases.",
             show_default=False,
         ),
     ] = None,

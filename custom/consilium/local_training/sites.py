@@ -12,7 +12,7 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from consilium.counts import count_patients, list_counts
 from consilium.data.files import require_outside
 from consilium.data.output_claim import claim_folder
-from consilium.errors import ConfigurationError, SiteRefusal
+from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.federation.site.local_settings import parse_site_settings, scope_properties
 from consilium.participant.patient_selection import describe_sets
 from consilium.participant.site_cases import QUARANTINE_FILE
@@ -126,8 +126,7 @@ def prepare(
             data = prepare_site(site, learning, name=name, progress=report)
         except SiteRefusal as refusal:
             raise ConfigurationError(
-                f"{name} can't be trained on: {refusal}\n  `consilium check {site.dataset}` names the cases; "
-                "with few patients, --min-patients lowers the minimum"
+                f"{name} can't be trained on: {refusal}\n  {_remedy(refusal, site)}"
             ) from None
         train, validation, test = map(count_patients, (data.train, data.validation, data.test))
         sets = describe_sets(train, validation, test)
@@ -142,3 +141,16 @@ def prepare(
             "patients"
         )
     return prepared
+
+
+def _remedy(refusal: SiteRefusal, site: SiteSettings) -> str:
+    """Return what to do: a round of few samples is the settings' fault, any other reason the cases'."""
+    if refusal.code is RefusalCode.FEW_PATIENTS_A_ROUND:
+        return (
+            f"for example `--set learning.local_steps={site.min_training_patients}`, or --min-patients for a "
+            "trial"
+        )
+    return (
+        f"`consilium check {site.dataset}` names the cases; with few patients, --min-patients lowers the "
+        "minimum"
+    )

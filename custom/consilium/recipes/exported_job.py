@@ -84,7 +84,7 @@ def read_exported_job(path: Path) -> ExportedJob:
     recipe = read_recipe(path)
     if not isinstance(recipe, TrainingRecipe):
         raise ConfigurationError(
-            f"{path} is a {recipe.kind} job, not one that trains; `consilium jobs list` names those that do"
+            f"{path} is of kind {recipe.kind} and trains nothing; `consilium jobs list` names those that do"
         )
     settings = recipe.settings
     return ExportedJob(
@@ -105,7 +105,7 @@ def read_exported_evaluation(path: Path) -> EvaluationSettings:
     """
     settings = read_recipe(path).settings
     if not isinstance(settings, EvaluationSettings):
-        raise ConfigurationError(f"{path} evaluates no models; `consilium jobs list` names the jobs that do")
+        raise ConfigurationError(f"{path} evaluates no models; `consilium jobs list` names those that do")
     return settings
 
 

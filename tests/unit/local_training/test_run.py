@@ -256,6 +256,14 @@ def test_too_few_patients_are_named_with_the_remedy(tmp_path):
         train(JOB, {"few": few}, tmp_path / "out", changes=CHANGES)
 
 
+def test_a_round_of_few_samples_is_fixed_by_the_settings(tmp_path):
+    north = cases(tmp_path / "north", [f"P{number}" for number in range(8)])
+    with pytest.raises(ConfigurationError, match="too few patients a round") as error:
+        train(JOB, {"north": north}, tmp_path / "out", changes={**CHANGES, "learning.local_steps": 1})
+    assert "--set learning.local_steps=3" in str(error.value)
+    assert "consilium check" not in str(error.value)
+
+
 def test_a_damaged_record_is_an_error_with_its_fix(trained):
     done = trained()
     (done.folder / "training.json").write_text("{}")
