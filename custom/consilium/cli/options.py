@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from consilium.data.case_format import CaseFormat
 
 CONVENTION_HELP: Final = (
-    "What label values mean: the name of one of the task's label conventions; another name is answered with "
-    "those. Without it, names and values decide."
+    "What label values mean: the name of one of the task's label conventions; an unknown name lists "
+    "them. Without it, names and values decide."
 )
 
 SUBGROUPS_HELP: Final = (

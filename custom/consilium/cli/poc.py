@@ -37,7 +37,7 @@ Step by step:
   $ consilium poc down
 
 Exit code: 0 all sites took part to the end (of a readiness check: every site is ready), 1 the job is partial
-or failed, 2 what the message says, 130 stopped by Ctrl-C.
+or failed, 2 an error, with the next step in its message, 130 stopped by Ctrl-C.
 """
 
 app = typer.Typer(

@@ -69,7 +69,7 @@ def predict(
         str | None,
         typer.Option(
             metavar="CONVENTION",
-            help="What values in label files are to mean: one of the task's label conventions. Default: the "
+            help="What the values in label maps mean: one of the task's label conventions. Default: the "
             "task's choice; about.json says what they mean.",
             show_default=False,
         ),

@@ -77,8 +77,8 @@ def simulate(
         int | None,
         typer.Option(
             min=1,
-            help="Fewest patients behind whatever a site sends. Default: as at a hospital, 3 in training and "
-            "5 for counts.",
+            help="Fewest patients in anything that a site sends. Default: as at a hospital, 3 in training "
+            "and 5 for counts.",
             show_default=False,
         ),
     ] = None,
@@ -94,8 +94,8 @@ def simulate(
     below OUT: `report/index.html`, `result/` (the record; models, metrics, TensorBoard events), and each
     site's own log in `simulation/<site>/log.txt`, which names the patients that were left out.
 
-    Exit code: 0 the job ran to its end, 2 what the message says. A job that ended for lack of sites has a
-    report as well, with each site's reason and remedy.
+    Exit code: 0 the job ran to its end, 2 an error, with the next step in its message. A job
+    that ended for lack of sites has a report as well, with each site's reason and remedy.
     """
     from consilium.cli.report import print_result
     from consilium.simulation.display import Display

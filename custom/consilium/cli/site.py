@@ -30,7 +30,8 @@ Wait for the end of the job first, or don't wait:
 
   $ consilium site stop --now /opt/consilium/north
 
-Exit code: 0 everything is stopped, 1 a job is running and nothing was stopped, 2 what the message says.
+Exit code: 0 everything is stopped, 1 a job is running and nothing was stopped, 2 an error,
+with the next step in its message.
 """
 
 _SERVICE_EPILOG = """

@@ -36,7 +36,7 @@ The hospital, at the machine that runs the site, with or without a network, also
   $ consilium status --site /opt/consilium/north
 
 Exit code: 0 the jobs run, or ended with success, or there was none; 1 one of those shown ended partially,
-failed, was aborted or stopped at this site; 2 what the message says.
+failed, was aborted or stopped at this site; 2 an error, with the next step in its message.
 """
 
 
