@@ -84,7 +84,7 @@ def read_exported_job(path: Path) -> ExportedJob:
     recipe = read_recipe(path)
     if not isinstance(recipe, TrainingRecipe):
         raise ConfigurationError(
-            f"{path} is of kind {recipe.kind} and trains nothing; `consilium jobs list` names those that do"
+            f"{path} trains nothing (kind of job: {recipe.kind}); `consilium jobs list` names those that do"
         )
     settings = recipe.settings
     return ExportedJob(
