@@ -236,6 +236,7 @@ def _makes_a_file(call: ast.Call) -> bool:
         return not (isinstance(call.args[0], ast.Name) and call.args[0].id in ("file", "content"))
     if name == "open":
         modes = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
-        writes = any(isinstance(mode, str) and set(mode) & set("wax+") for mode in modes)
+        modes = [mode for mode in modes if isinstance(mode, str) and set(mode) <= set("rwaxbt+")]
+        writes = any(set(mode) & set("wax+") for mode in modes)
         return writes and not any(keyword.arg == "opener" for keyword in call.keywords)
     return name in MAKERS

@@ -29,7 +29,7 @@ def claim_folder(folder: Path, option: str, purpose: str, earlier: Collection[st
     Example:
         >>> folder = Path("labels")
         >>> folder.mkdir()
-        >>> _ = (folder / "BraTS-001_seg.nii.gz").write_bytes(b"drawn by an expert")
+        >>> _ = (folder / "001_label.nii.gz").write_bytes(b"drawn by an expert")
         >>> with claim_folder(folder, "-o", "predictions", [".consilium"]):
         ...     pass
         Traceback (most recent call last):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from consilium.counts import list_counts
+from consilium.counts import counted, list_counts
 from consilium.data.case_format import CaseFormat
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.bounds import (
@@ -167,7 +167,7 @@ class ReadinessRecord(Record):
 
 def explain_withheld(site: SiteReadiness) -> str:
     """Say in a few words why a site that would train sends no score."""
-    few = f"fewer than {site.score_minimum} patients"
+    few = f"fewer than {counted(site.score_minimum, 'patient')}"
     return f"no scores: {few} to validate and to test on ({site.score_setting})"
 
 

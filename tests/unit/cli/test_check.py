@@ -36,7 +36,7 @@ def test_json_has_counts_by_code_and_no_id_or_path(check, hospital):
     assert code == 1
     assert found.keys() == {
         *("format", "verdict", "job", "layout", "label_convention", "cases", "unknown_files", "accepted"),
-        "findings",
+        *("findings", "sets"),
     }
     assert found["verdict"] == "cases_left_out"
     assert found["cases"] == {"used": 1, "labeled": 1, "left_out": 1}

@@ -50,7 +50,9 @@ def state_verdict(report: StudyReport) -> list[str]:
         lead = _difference(key, key.gain(scores[key.name], pooled[key.name]))
         there = key.text(pooled[key.name])
         # Of all hospitals again, unlike the sentence before.
-        subject = f"Over all {len(evaluated)} hospitals, it" if 0 < compared < len(evaluated) else "It"
+        subject = (
+            f"Over all {counted(len(evaluated), 'hospital')}, it" if 0 < compared < len(evaluated) else "It"
+        )
         sentences.append(f"{subject} is {lead} one model trained on all data in one place ({there}).")
     return sentences
 
