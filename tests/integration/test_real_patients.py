@@ -1,5 +1,7 @@
 """The main job on real patients, at the full size of their images."""
 
+import shutil
+
 import pytest
 
 from .real_patients import FOLDER, MARKS
@@ -12,11 +14,9 @@ pytestmark = MARKS
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
     changes = {"rounds": 1, "min_sites": 1, "learning.spacing_mm": 2.0, "learning.patch_voxels": [64, 64, 64]}
-    sites = {
-        "a": FOLDER / "tcga_lgg",
-        "b": FOLDER / "msd_task01",
-        "c": FOLDER / "tcga_lgg/TCGA-DU-7294",
-    }
+    third = folder / "third"
+    shutil.copytree(FOLDER / "tcga_lgg/TCGA-DU-7294", third / "TCGA-DU-7294")
+    sites = {"a": FOLDER / "tcga_lgg", "b": FOLDER / "msd_task01", "c": third}
     return simulate(export(folder / "jobs", changes), sites, folder / "out")
 
 
