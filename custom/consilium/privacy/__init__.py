@@ -1,0 +1,1 @@
+"""Differential privacy by patient, and the audit of it."""
