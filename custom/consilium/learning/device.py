@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -35,6 +35,10 @@ class Device:
     def needs_loss_scaling(self) -> bool:
         """Whether gradients would underflow without a scaled loss: float16 only."""
         return self.amp_dtype == torch.float16
+
+    def without_scaling(self) -> Device:
+        """Return a device that needs no scaled loss: in full precision where this one has float16."""
+        return replace(self, amp_dtype=None) if self.needs_loss_scaling else self
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the forward pass runs."""

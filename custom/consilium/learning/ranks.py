@@ -66,6 +66,12 @@ class Ranks:
             distributed.all_reduce(value)
         return float(value)
 
+    def add_up(self, values: Tensor) -> Tensor:
+        """Add up the tensors of all processes, in place; of whole numbers, the sum is exact."""
+        if self.world_size > 1:
+            distributed.all_reduce(values)
+        return values
+
     def connect(self, network: nn.Module) -> nn.Module:
         """Wrap a network so that every backward pass averages the gradients of all processes.
 

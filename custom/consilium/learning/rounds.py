@@ -53,7 +53,7 @@ class TrainingResult:
 
     Attributes:
         weights: The network's weights after the last step.
-        loss: Mean loss, see `RoundLoss`.
+        loss: Mean loss, see `RoundLoss`; None if the algorithm withholds losses.
         steps: Optimizer steps made.
         seconds: Wall time of the steps, with loading the samples.
         unreadable: Ids of cases that could no longer be read and were left out. They stay at the site.
@@ -63,7 +63,7 @@ class TrainingResult:
     """
 
     weights: Weights
-    loss: float
+    loss: float | None
     steps: int
     seconds: float
     unreadable: tuple[str, ...] = ()

@@ -49,7 +49,7 @@ class SampleStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         random = np.random.default_rng([self._seed, number])
         # Each worker has patients of its own; where there are more workers than patients, some share.
-        by_patient = _by_patient(self._cases)
+        by_patient = group_by_patient(self._cases)
         everyone = [case for cases in by_patient for case in cases]
         mine = [case for cases in by_patient[number::workers] for case in cases] or everyone
         own = self._share.rows
@@ -100,14 +100,14 @@ def sample_loader(
         SampleStream(cases, sampler, seed, share, lost),
         batch_size=share.size,
         # A worker with fewer patients than a batch has rows would show some of them twice in it.
-        num_workers=min(workers, max(1, len(_by_patient(cases)) // share.batch_size)),
+        num_workers=min(workers, max(1, len(group_by_patient(cases)) // share.batch_size)),
         pin_memory=pin_memory,
         persistent_workers=False,
     )
 
 
-def _by_patient(cases: Sequence[CachedCase]) -> list[list[int]]:
-    """Places of each patient's cases."""
+def group_by_patient(cases: Sequence[CachedCase]) -> list[list[int]]:
+    """Return the places of each patient's cases, in the order in which patients first appear."""
     places: dict[str, list[int]] = {}
     for place, case in enumerate(cases):
         places.setdefault(case.patient, []).append(place)

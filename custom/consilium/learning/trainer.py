@@ -24,6 +24,7 @@ from consilium.learning.checkpoints import Checkpoint
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
 from consilium.learning.network_state import get_moments, get_weights, set_moments, set_weights
+from consilium.learning.patient_samples import PatientSamples, patient_loader
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import OnStep, RoundLoss, TrainingResult
@@ -32,6 +33,7 @@ from consilium.learning.schedule import Schedule
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks import Task
 from consilium.tasks.learning_settings import LearningSettings
+from consilium.tasks.method import BatchShare
 
 _MOMENTS, _SCALER = "moments", "scaler"
 _ALGORITHM, _OF_ALGORITHM = "algorithm", "algorithm."
@@ -80,21 +82,23 @@ class Trainer:
         self._method = task.method
         self._settings = settings
         self._cases = tuple(cases)
-        self._device = device
+        self._algorithm = algorithm or LocalAlgorithm(AlgorithmSettings(name="local"), settings)
+        by_patient = self._algorithm.samples_per_patient
+        # Without a scaler, gradients of single patients are what they are: float16 gives way to float32.
+        self._device = device.without_scaling() if by_patient else device
         self._loader_workers = loader_workers
         self._ranks = ranks
-        self._share = ranks.share(settings.batch_size)
+        self._share = BatchShare(by_patient) if by_patient else ranks.share(settings.batch_size)
         self._random = torch.Generator()
         network = self._method.build_network(settings)
         share_dropout(network, self._share, self._random)
-        self._network = device.place(network)
-        self._connected = ranks.connect(self._network)
+        self._network = self._device.place(network)
+        self._connected = self._network if by_patient else ranks.connect(self._network)
         self._loss = self._method.build_loss(settings)
-        self._algorithm = algorithm or LocalAlgorithm(AlgorithmSettings(name="local"), settings)
         self._optimizer = self._algorithm.build_optimizer(self._network) or torch.optim.AdamW(
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
+        self._scaler = torch.amp.GradScaler(enabled=self._device.needs_loss_scaling)
         self._min_patients = min_patients
         self._draw_seed = settings.seed if draw_seed is None else draw_seed
         self._memory = memory or RoundStateStore()
@@ -123,7 +127,7 @@ class Trainer:
 
         Raises:
             Cancelled: Within one step after `cancelled` turned true, in this process or another of `ranks`.
-            SiteRefusal: If the round showed fewer than `min_patients`.
+            SiteRefusal: If the round showed fewer than `min_patients`, unless the algorithm draws patients.
             TrainingError: If the loss becomes non-finite, the weights do not fit, or this process or another
                 of `ranks` no longer has a readable case.
         """
@@ -134,8 +138,9 @@ class Trainer:
         self._recall(schedule.round_index)
         local = LocalRound(schedule, weights, sets or {}, self._network, self._optimizer, steps, self._ranks)
         self._algorithm.begin(local)
+        withheld = self._algorithm.withholds_losses
         mean_loss, started = RoundLoss(self._min_patients), time.monotonic()
-        batches = self._algorithm.batches(local, self._batches(schedule.round_index))
+        batches = self._algorithm.batches(local, self._batches(local))
         for step in range(steps):
             batch = self._next_batch(batches, cancelled, f"step {step} of {steps}")
             for group in self._optimizer.param_groups:
@@ -146,10 +151,11 @@ class Trainer:
                     f"the loss became {loss} at step {step + 1} of {steps} in round "
                     f"{schedule.round_index + 1}; a lower learning_rate is the usual remedy"
                 )
-            mean_loss.add(loss, self._patients(batch[2]))
+            if not withheld:
+                mean_loss.add(loss, self._patients(batch[2]))
             on_step(step + 1, steps, mean_loss.mean)
         seconds = time.monotonic() - started
-        if mean_loss.mean is None:
+        if mean_loss.mean is None and not withheld:
             raise SiteRefusal(
                 f"the round showed the network fewer than {counted(self._min_patients, 'patient')}, which "
                 "this site's "
@@ -217,16 +223,22 @@ class Trainer:
         values = {_SCALER: self._scaler.state_dict(), _ALGORITHM: dict(state.values)}
         self._memory.keep(rounds_done, arrays, values)
 
-    def _batches(self, round_index: int) -> Iterator[Batch]:
+    def _batches(self, local: LocalRound) -> Iterator[Batch]:
         # The round is part of the seed: a round that is repeated after a crash draws the same samples again.
         # Patients are drawn by all of its bits; torch takes fewer, for augmentation and dropout.
-        seed = self._draw_seed * 1_000_003 + round_index
+        seed = self._draw_seed * 1_000_003 + local.schedule.round_index
         torch.manual_seed(seed % 2**31)
         self._random.manual_seed(seed % 2**31)
         pinned = self._device.torch_device.type == "cuda"
+        sampler, by_patient = self._method.sampler(self._settings), self._algorithm.samples_per_patient
+        if by_patient:
+            samples = PatientSamples(self._cases, sampler, by_patient, seed, self._lost)
+            draws = self._algorithm.draw_patients(local, len(samples))
+            workers = self._loader_workers
+            return iter(patient_loader(samples, draws, self._lost, workers=workers, pin_memory=pinned))
         loader = sample_loader(
             self._cases,
-            self._method.sampler(self._settings),
+            sampler,
             seed=seed,
             share=self._share,
             lost=self._lost,
@@ -236,11 +248,9 @@ class Trainer:
         return iter(loader)
 
     def _step(self, local: LocalRound, batch: Batch) -> float:
-        inputs, targets, places = batch
-        encoded = self._method.encode_targets(targets.to(self._device.torch_device))
-        inputs = self._method.augment(self._device.move(inputs).float(), self._share, self._random)
+        inputs, targets = self._to_device(batch)
         self._optimizer.zero_grad(set_to_none=True)
-        step = LocalStep(inputs, encoded, places, self._mean_loss, self._backward)
+        step = LocalStep(inputs, targets, batch[2], self._mean_loss, self._backward)
         loss = self._algorithm.compute_gradients(local, step)
         self._scaler.unscale_(self._optimizer)
         self._algorithm.after_backward(local)
@@ -253,6 +263,18 @@ class Trainer:
         self._algorithm.after_step(local)
         # The parts of all processes add up to the batch's mean.
         return self._ranks.sum(loss.detach() * self._share.weight)
+
+    def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return inputs, augmented, and encoded targets; see `LocalAlgorithm.draw_patients`."""
+        at_once, parts = self._algorithm.samples_per_patient or len(batch[2]), []
+        for first in range(0, len(batch[2]), at_once):
+            inputs, targets = (one[first : first + at_once] for one in batch[:2])
+            encoded = self._method.encode_targets(targets.to(self._device.torch_device))
+            inputs = self._method.augment(self._device.move(inputs).float(), self._share, self._random)
+            parts.append((inputs, encoded))
+        if len(parts) < 2:
+            return parts[0] if parts else batch[:2]
+        return torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
 
     def _mean_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with self._device.autocast():

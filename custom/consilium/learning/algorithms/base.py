@@ -6,7 +6,7 @@ the same settings, which also declare what the two halves exchange.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
@@ -164,9 +164,14 @@ class LocalAlgorithm:
 
     Attributes:
         max_gradient_norm: Larger gradients are scaled down to this norm after `after_backward`; None: never.
+        samples_per_patient: Samples of each patient that `draw_patients` chooses for a step. None for an
+            algorithm that doesn't: its batches are the trainer's.
+        withholds_losses: Whether no loss leaves the training processes.
     """
 
     max_gradient_norm: float | None = MAX_GRADIENT_NORM
+    samples_per_patient: int | None = None
+    withholds_losses: bool = False
 
     def __init__(self, settings: AlgorithmSettings, learning: LearningSettings) -> None:
         self.settings = settings
@@ -181,6 +186,19 @@ class LocalAlgorithm:
 
     def begin(self, local: LocalRound) -> None:
         """Receive the start of a round."""
+
+    def draw_patients(self, local: LocalRound, patients: int) -> Iterator[Sequence[int]]:
+        """Yield, for each step, which patients this process computes it from; see `samples_per_patient`.
+
+        A batch then has the samples of one patient after those of another, and is empty where nobody is
+        drawn. Every patient's are augmented by themselves, nothing is averaged over processes, and the
+        algorithm has to combine what each has computed.
+
+        Args:
+            local: The round.
+            patients: How many there are; the first is 0.
+        """
+        raise NotImplementedError
 
     def batches(self, local: LocalRound, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Return the round's batches; by default, those of the trainer's loader."""

@@ -157,7 +157,7 @@ class Trained(_Message):
     """The round is done, and its weights are in the folder."""
 
     kind: Literal["trained"] = "trained"
-    loss: float
+    loss: float | None
     steps: int
     seconds: float
     unreadable: tuple[str, ...]
