@@ -29,6 +29,8 @@ from consilium.cli.kits import app as kits
 from consilium.cli.poc import app as poc
 from consilium.cli.predict import EPILOG as PREDICT_EPILOG
 from consilium.cli.predict import predict
+from consilium.cli.privacy import EPILOG as PRIVACY_EPILOG
+from consilium.cli.privacy import privacy
 from consilium.cli.provision import EPILOG as PROVISION_EPILOG
 from consilium.cli.provision import provision
 from consilium.cli.report import EPILOG as REPORT_EPILOG
@@ -71,6 +73,7 @@ app.command(epilog=PROVISION_EPILOG)(provision)
 app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
 app.command(epilog=STATUS_EPILOG)(status)
 app.command(epilog=REPORT_EPILOG)(report)
+app.command(epilog=PRIVACY_EPILOG)(privacy)
 app.add_typer(jobs, name="jobs")
 app.add_typer(site, name="site")
 app.add_typer(kits, name="kits")

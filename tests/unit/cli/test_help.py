@@ -93,7 +93,18 @@ def test_help_is_there_at_once(command):
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "simulate", "check", "check_site", "poc.up", "poc.submit", "poc.run", "status", "report"],
+    [
+        "demo",
+        "simulate",
+        "check",
+        "check_site",
+        "poc.up",
+        "poc.submit",
+        "poc.run",
+        "status",
+        "report",
+        "privacy",
+    ],
 )
 def test_no_command_loads_what_takes_seconds_before_it_says_so(command):
     """Everything heavy is imported in a command, below the line that says what is loaded."""

@@ -1,0 +1,188 @@
+"""What a job asks of a hospital, and what the hospital decides: all that the officer's page is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from consilium.participant.site_settings import Role, SiteSettings
+
+Source = Literal["settings", "record"]
+"""Whether a page is made from a job before it runs, or from its record afterwards."""
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What a training job asks.
+
+    Attributes:
+        rounds: Rounds of training.
+        min_sites: Fewest hospitals whose updates make a round.
+        batch_size: Samples of a step.
+        local_steps: Steps of a round; None where epochs are given.
+        local_epochs: Epochs of a round; None where steps are given.
+        sent: Names of the weight sets that the algorithm has a site send beside the update.
+        received: Names of those that it receives beside the model.
+        numbers: Plain numbers that it sends, each with its smallest and largest value.
+        questions: Questions that it asks beside training.
+        keeps_weights: Whether some weights of the model stay at each site.
+        rule: How updates combine.
+        local_only: Whether each site trains a model alone as well.
+        min_ready: Hospitals that a recent readiness check must have found ready; None without a check.
+        starts_trained: Whether it starts from a trained model.
+        resumes: Whether it resumes an interrupted job.
+    """
+
+    rounds: int
+    min_sites: int
+    batch_size: int
+    local_steps: int | None
+    local_epochs: float | None
+    sent: tuple[str, ...] = ()
+    received: tuple[str, ...] = ()
+    numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    questions: tuple[str, ...] = ()
+    keeps_weights: bool = False
+    rule: str = "mean"
+    local_only: bool = False
+    min_ready: int | None = None
+    starts_trained: bool = False
+    resumes: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationFacts:
+    """What an evaluation of models asks.
+
+    Attributes:
+        models: Names of the models; empty where none are chosen yet.
+        local_only: Whether each site's own model is compared with them.
+        min_patients: The job's own minimum behind an answer; None if it isn't known.
+    """
+
+    models: tuple[str, ...]
+    local_only: bool
+    min_patients: int | None
+
+
+@dataclass(frozen=True)
+class StatisticsFacts:
+    """What a statistics job asks.
+
+    Attributes:
+        features: Titles of the features that there is a histogram of.
+        min_count: The job's own minimum behind a number.
+    """
+
+    features: tuple[str, ...]
+    min_count: int
+
+
+@dataclass(frozen=True)
+class ReadinessFacts:
+    """A readiness check: it has no setting that changes what leaves."""
+
+
+KindFacts: TypeAlias = TrainingFacts | EvaluationFacts | StatisticsFacts | ReadinessFacts
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """A job.
+
+    Attributes:
+        name: Its name.
+        task: Name of its task.
+        title: The task's title, for people.
+        metrics: Titles of the metrics that scores are of.
+        has_counts: Whether scores hold counts of patients, such as a confusion matrix.
+        source: What is known from where.
+        of_kind: What depends on the kind of job.
+    """
+
+    name: str
+    task: str
+    title: str
+    metrics: tuple[str, ...]
+    has_counts: bool
+    source: Source
+    of_kind: KindFacts
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """What a hospital decides. Without its kit: what the software does unless a hospital decides otherwise.
+
+    Attributes:
+        name: The site's name; None where its kit isn't at hand.
+        scope: The privacy scope that the job runs in there; None for the default one.
+        role: Whether it trains.
+        min_training_patients: Fewest patients behind an update, a loss or scores.
+        min_count: Fewest patients behind a number of statistics.
+        max_evaluated_models: How many models may be evaluated on its test patients in all.
+        local_only: Whether it trains a model alone where a job asks for one.
+        has_own_model: Whether it names a model of its own to compare with.
+        has_subgroups: Whether it names a file of subgroups.
+        filters: Classes of its own filters of results, in order.
+        streams_logs: Whether a job may stream its log files; None if that isn't known.
+    """
+
+    name: str | None = None
+    scope: str | None = None
+    role: Role = "trains"
+    min_training_patients: int = SiteSettings.model_fields["min_training_patients"].default
+    min_count: int = SiteSettings.model_fields["min_count"].default
+    max_evaluated_models: int = SiteSettings.model_fields["max_evaluated_models"].default
+    local_only: bool = True
+    has_own_model: bool = False
+    has_subgroups: bool = False
+    filters: tuple[str, ...] = ()
+    streams_logs: bool | None = None
+
+    @classmethod
+    def of(
+        cls,
+        settings: SiteSettings,
+        *,
+        name: str,
+        scope: str | None = None,
+        filters: tuple[str, ...] = (),
+        streams_logs: bool | None = None,
+    ) -> SiteFacts:
+        """Return what a hospital's settings decide.
+
+        Args:
+            settings: The hospital's, for the job's task.
+            name: The site's.
+            scope: The privacy scope; None for the default one.
+            filters: Classes of its own filters of results.
+            streams_logs: Whether a job may stream its log files.
+        """
+        return cls(
+            name=name,
+            scope=scope,
+            role=settings.role,
+            min_training_patients=settings.min_training_patients,
+            min_count=settings.min_count,
+            max_evaluated_models=settings.max_evaluated_models,
+            local_only=settings.local_only,
+            has_own_model=settings.local_only_model is not None,
+            has_subgroups=settings.subgroups_file is not None,
+            filters=filters,
+            streams_logs=streams_logs,
+        )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a hospital's own settings are at hand."""
+        return self.name is not None
+
+    def score_minimum(self, *, has_counts: bool) -> int:
+        """Return the fewest patients behind scores; more where they hold counts."""
+        return self.count_minimum if has_counts else self.min_training_patients
+
+    @property
+    def count_minimum(self) -> int:
+        """Fewest patients behind a count of an evaluation, or behind one end of an interval."""
+        return max(self.min_count, self.min_training_patients)

@@ -1,0 +1,90 @@
+"""The officer's page as data: what `privacy.json` holds, and what page and PDF are rendered from."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from consilium.records.bounds import MOST_ENTRIES, Label, Record, SiteLabel, Word, limit_entries
+from consilium.records.texts import clean_text
+
+FORMAT: Final = 1
+"""Of `privacy.json`; a larger one may lack or rename keys."""
+
+_LONGEST: Final = 2000
+
+
+def _clean(text: object) -> str:
+    if not isinstance(text, str):
+        raise ValueError("not a text")
+    return clean_text(text, _LONGEST)
+
+
+Sentence = Annotated[str, BeforeValidator(_clean)]
+"""A sentence or two, without control characters."""
+
+Sentences = Annotated[tuple[Sentence, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
+
+
+class DataFlow(Record):
+    """One thing that a job has a hospital send, or that follows from what it sends."""
+
+    key: Word = Field(description="For programs; the same in every version of a format.")
+    what: Sentence = Field(description="What it is, and in which form.")
+    about: Sentence = Field(description="Whom it is about.")
+    minimum: Sentence = Field(description="Fewest patients behind it, and what with fewer; empty for none.")
+    server: Sentence = Field(description="What the server's operator sees of it.")
+    users: Sentence = Field(description="What the project's users see of it.")
+    hospitals: Sentence = Field(description="What the other hospitals' sites receive of it.")
+    protection: Sentence = Field(description="What protects it.")
+
+
+class NotSent(Record):
+    """Something that the job asks for and this hospital does not send."""
+
+    what: Sentence
+    why: Sentence
+
+
+class StatementSection(Record):
+    """A heading with its sentences."""
+
+    key: Word
+    heading: Sentence
+    sentences: Sentences
+
+
+class Reference(Record):
+    """A text that the page's headings follow or that an officer may need beside it."""
+
+    title: Sentence
+    source: Sentence
+    use: Sentence = Field(description="What of this page it concerns.")
+
+
+class PrivacyStatement(Record):
+    """What a job takes from a hospital, who sees it, what protects it and what does not."""
+
+    format: Literal[1] = FORMAT
+    job: Label
+    kind: Word
+    task: Word
+    title: Label = Field(description="Of the task, for people.")
+    source: Literal["settings", "record"]
+    site: SiteLabel | None = Field(description="The hospital whose settings count; null for the defaults.")
+    consilium: Label = Field(description="The version that wrote this.")
+    summary: Sentences
+    flows: Annotated[tuple[DataFlow, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
+    not_sent: Annotated[tuple[NotSent, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
+    stays: Sentences = Field(description="What never leaves the hospital.")
+    sections: Annotated[
+        tuple[StatementSection, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))
+    ]
+    not_covered: Sentences
+    references: Annotated[tuple[Reference, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
+
+    def section(self, key: str) -> StatementSection:
+        """Return a section by its key."""
+        return next(one for one in self.sections if one.key == key)

@@ -1,0 +1,184 @@
+"""What a training job has a hospital send."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from consilium.counts import counted
+from consilium.records.score_intervals import FEW_AT_A_BOUND
+from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
+from consilium.report.privacy.flow_list import MEAN_PROTECTION, RESULT, FlowList, patients
+
+EVERY_USER: Final = "every user of the project"
+_ONLY_EVALUATES: Final = "this hospital only evaluates (role)"
+_RULES: Final = {
+    "mean": "weighted mean",
+    "median": "median of each weight",
+    "trimmed_mean": "trimmed mean of each weight",
+    "clipped_mean": "weighted mean after clipping",
+}
+
+
+def add_training_flows(flows: FlowList, job: JobFacts, kind: TrainingFacts, site: SiteFacts) -> None:
+    """Add what leaves in a training job.
+
+    Args:
+        flows: Where to.
+        job: The job.
+        kind: What it asks of training.
+        site: What the hospital decides.
+    """
+    if site.role == "trains":
+        _add_update(flows, kind, site)
+    else:
+        flows.hold_back("updates, losses and numbers of training cases", _ONLY_EVALUATES)
+    _add_model(flows, kind, site)
+    for name in kind.questions:
+        flows.add(
+            f"question_{name}"[:40],
+            f"Answer to the algorithm's question “{name}”, in each round",
+            "see the algorithm's documentation",
+            "none of its own",
+            users="no",
+        )
+    _add_scores(flows, job, kind, site)
+    if kind.local_only:
+        _add_local_only(flows, job, site)
+
+
+def samples_of_round(kind: TrainingFacts) -> str:
+    """Return how much of the training data a round uses, in words."""
+    if kind.local_steps is None:
+        passes = counted(kind.local_epochs, "pass", "passes")
+        return f"{passes} over all training cases, {counted(kind.batch_size, 'sample')} a step"
+    samples = counted(kind.local_steps * kind.batch_size, "sample")
+    return f"{samples}, in {counted(kind.local_steps, 'step')} of {kind.batch_size}"
+
+
+def combination(kind: TrainingFacts) -> str:
+    """Return how updates combine, in words."""
+    return _RULES.get(kind.rule, kind.rule)
+
+
+def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
+    fewest = site.min_training_patients
+    minimum = f"{patients(fewest)}; with fewer nothing of the round leaves"
+    whom = f"the training patients of the round's samples ({samples_of_round(kind)})"
+    kept = ", without those that stay at each site" if kind.keeps_weights else ""
+    flows.add(
+        "update",
+        f"Update: the change of every weight of the model{kept}, in each of {counted(kind.rounds, 'round')}",
+        whom,
+        minimum,
+        server="each hospital's, in the clear; on its disk until the round ends",
+        users="its length and its share in the mean; those who may read the server's files, all of it",
+        hospitals="no: the combined model only",
+        protection="encrypted on the way (TLS); no noise, no mask",
+    )
+    for name in kind.sent:
+        flows.add(
+            f"set_{name}"[:40],
+            f"Further weight set “{name}” of the algorithm, as large as the model, in each round",
+            whom,
+            minimum,
+            server="each hospital's, in the clear",
+            users="those who may read the server's files",
+            hospitals="what the server makes of all: " + (", ".join(kind.received) or "the combined model"),
+            protection="encrypted on the way (TLS); no noise, no mask",
+        )
+    for name, (low, high) in kind.numbers.items():
+        flows.add(
+            f"number_{name}"[:40],
+            f"Number “{name}” of the algorithm, from {low:g} to {high:g}, in each round",
+            whom,
+            minimum,
+            users=RESULT,
+        )
+    flows.add(
+        "loss",
+        "Mean loss of the training steps, during and after each round",
+        whom,
+        f"{patients(fewest)}, and as many more before it changes",
+        users=EVERY_USER,
+        protection="encrypted on the way (TLS); no noise",
+    )
+    flows.add(
+        "train_cases",
+        "Exact number of training cases: the weight of the update",
+        "all training patients",
+        f"{patients(fewest)}; with fewer the site doesn't take part",
+        users=EVERY_USER,
+        protection="minimum; not grouped, no noise",
+    )
+
+
+def _add_model(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
+    flows.add(
+        "model",
+        f"Combined model of each round: {combination(kind)} of the updates, and the best round's",
+        "the training patients of all hospitals in the rounds"
+        + ("" if site.role == "trains" else ", not of this one"),
+        f"the updates of at least {counted(kind.min_sites, 'hospital')} (min_sites)",
+        users="the final and the best model, and whom they are given to",
+        hospitals="every round's, and the best",
+        protection="no noise; it may reveal who was trained on",
+    )
+
+
+def _add_scores(flows: FlowList, job: JobFacts, kind: TrainingFacts, site: SiteFacts) -> None:
+    fewest = site.score_minimum(has_counts=job.has_counts)
+    stays = "the scores stay, the site trains" if site.role == "trains" else "the site doesn't take part"
+    every = "all patients" if site.role == "evaluates" else "the validation patients"
+    tested = "all patients" if site.role == "evaluates" else "the test patients"
+    minimum = f"{patients(fewest)}; with fewer {stays}"
+    flows.add(
+        "validation_scores",
+        f"Means over cases of each round's model ({', '.join(job.metrics)}), and how many cases and patients",
+        every,
+        minimum,
+        users=EVERY_USER,
+        protection=MEAN_PROTECTION,
+    )
+    flows.add(
+        "test_scores",
+        "The same of the final and of the best model, and how many models were tested before",
+        tested,
+        minimum,
+        users=EVERY_USER,
+        protection=MEAN_PROTECTION,
+    )
+    if job.has_counts:
+        flows.add(
+            "counts",
+            "Counts of cases in scores, such as a confusion matrix; a single cell may be of one patient",
+            f"{every}, {tested}",
+            f"{patients(fewest)} in all cells; with fewer nothing of the scores is sent",
+            users=RESULT,
+            protection="minimum of all cells together; no noise",
+        )
+    flows.add(
+        "intervals",
+        "95 % intervals of test scores, rounded outwards",
+        tested,
+        f"{patients(max(site.min_count + FEW_AT_A_BOUND, fewest))}; with fewer none is sent",
+        users=RESULT,
+        protection=MEAN_PROTECTION,
+    )
+
+
+def _add_local_only(flows: FlowList, job: JobFacts, site: SiteFacts) -> None:
+    fewest = site.score_minimum(has_counts=job.has_counts)
+    what = "scores of a model that the hospital trains alone, and its gain from the federation"
+    if site.role == "evaluates":
+        flows.hold_back(what, _ONLY_EVALUATES)
+    elif not site.local_only:
+        flows.hold_back(what, "the hospital allows no such model (local_only)")
+    else:
+        flows.add(
+            "gain",
+            f"S{what[1:]}, as means; the model stays",
+            "the test patients",
+            f"{patients(fewest)}; an interval of {patients(max(site.min_count + FEW_AT_A_BOUND, fewest))}",
+            users=RESULT,
+            protection=MEAN_PROTECTION,
+        )

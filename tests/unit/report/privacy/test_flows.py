@@ -1,0 +1,104 @@
+"""What a hospital decides changes what leaves, and a count is never behind fewer patients than it says."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.privacy_facts import facts_of_recipe
+from consilium.report.privacy.build import state_privacy
+from consilium.report.privacy.facts import SiteFacts
+
+HOSPITAL = SiteFacts(name="north", streams_logs=False)
+
+MATTERS = [
+    ("brain_tumor_fedavg", {"role": "evaluates"}, "This hospital only evaluates the models"),
+    ("brain_tumor_fedavg", {"min_training_patients": 12}, "at least 12 patients"),
+    ("brain_tumor_fedavg", {"min_count": 25}, "at least 29 patients"),
+    ("brain_tumor_fedavg", {"filters": ("some.package.Filter",)}, "some.package.Filter"),
+    ("brain_tumor_fedavg", {"scope": "narrow"}, "privacy scope “narrow”"),
+    ("brain_tumor_fedavg", {"name": "south"}, "Minimums of south"),
+    ("brain_tumor_fedavg", {"streams_logs": True}, "Not the log files"),
+    ("brain_tumor_evaluate", {"max_evaluated_models": 0}, "the hospital allows no evaluation"),
+    ("brain_tumor_evaluate", {"has_subgroups": True}, "Means and intervals of subgroups"),
+    ("brain_tumor_evaluate", {"min_count": 25}, "at least 25 patients in a bin"),
+    ("brain_tumor_stats", {"min_count": 25}, "at least 25 patients"),
+    ("brain_tumor_check", {"min_count": 25}, "at least 25 patients"),
+]
+"""A job, what a hospital decides differently, and what its page says then and not before."""
+
+OF_A_LOCAL_MODEL = {"local_only", "has_own_model"}
+"""Tested below."""
+
+
+def statement(job, site=HOSPITAL, **changes):
+    return state_privacy(facts_of_recipe(build_recipe(job, changes)), site, version="0")
+
+
+def keys(page):
+    return {flow.key for flow in page.flows}
+
+
+@pytest.mark.parametrize(("job", "decided", "expected"), MATTERS, ids=lambda one: str(one)[:50])
+def test_each_decision_of_a_hospital_changes_its_page(job, decided, expected):
+    assert expected not in statement(job).model_dump_json()
+    assert expected in statement(job, replace(HOSPITAL, **decided)).model_dump_json()
+
+
+def test_every_decision_of_a_hospital_is_tried():
+    tried = {name for _, decided, _ in MATTERS for name in decided}
+    assert {one.name for one in fields(SiteFacts)} == tried | OF_A_LOCAL_MODEL
+
+
+def test_a_hospital_that_only_evaluates_sends_no_update_loss_or_number_of_training_cases():
+    page = statement("brain_tumor_fedavg", replace(HOSPITAL, role="evaluates"))
+    assert not keys(page) & {"update", "loss", "train_cases"}
+    assert {"validation_scores", "test_scores", "model"} <= keys(page)
+    assert [one.why for one in page.not_sent] == ["this hospital only evaluates (role)"]
+
+
+@pytest.mark.parametrize(
+    ("decided", "why"),
+    [
+        ({"local_only": False}, "the hospital allows no such model (local_only)"),
+        ({"role": "evaluates"}, "this hospital only evaluates (role)"),
+    ],
+)
+def test_a_gain_leaves_only_where_the_hospital_trains_a_model_alone(decided, why):
+    job = {"local_only": True}
+    assert "gain" in keys(statement("brain_tumor_fedavg", **job))
+    page = statement("brain_tumor_fedavg", replace(HOSPITAL, **decided), **job)
+    assert "gain" not in keys(page)
+    assert why in [one.why for one in page.not_sent]
+
+
+def test_an_own_model_is_compared_only_where_the_hospital_names_one():
+    job = {"local_only": True}
+    assert "gain" not in keys(statement("brain_tumor_evaluate", **job))
+    own = replace(HOSPITAL, has_own_model=True)
+    assert "gain" in keys(statement("brain_tumor_evaluate", own, **job))
+    assert "gain" not in keys(statement("brain_tumor_evaluate", own))
+
+
+def test_the_larger_of_the_job_s_and_the_hospital_s_minimum_counts():
+    for asked, decided in ((30, 7), (7, 30)):
+        page = statement("brain_tumor_stats", replace(HOSPITAL, min_count=decided), min_count=asked)
+        histograms = next(flow for flow in page.flows if flow.key == "histograms")
+        assert histograms.minimum.startswith("at least 30 patients")
+
+
+def test_scores_with_counts_have_the_minimum_of_counts():
+    facts = facts_of_recipe(build_recipe("brain_tumor_fedavg"))
+    counting = state_privacy(replace(facts, has_counts=True), HOSPITAL, version="0")
+    assert "counts" in keys(counting)
+    minimums = {flow.key: flow.minimum for flow in counting.flows}
+    assert minimums["validation_scores"].startswith("at least 5 patients")
+    plain = {flow.key: flow.minimum for flow in statement("brain_tumor_fedavg").flows}
+    assert plain["validation_scores"].startswith("at least 3 patients")
+
+
+@pytest.mark.parametrize("job", ["brain_tumor_fedavg", "brain_tumor_fedavg_gpu"])
+def test_a_job_without_noise_and_masks_says_so_plainly(job):
+    page = statement(job)
+    assert page.section("epsilon").sentences[0].startswith("No differential privacy")
+    assert page.section("aggregation").sentences == ("None: the server sees each hospital's update.",)

@@ -1,0 +1,91 @@
+"""The officer's page from a job's files and a hospital's kit."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.provisioning.kit import Kit
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
+from consilium.site_check.privacy_page import describe_privacy
+
+from .federation import SERVER, read, write
+
+
+def set_scopes(root: Path, **scopes: dict) -> None:
+    path = root / "local" / "privacy.json"
+    policy = read(path)
+    properties = policy["scopes"][0]["properties"]["consilium"]
+    listed = []
+    for name, one in scopes.items():
+        filters = {"task_result_filters": one.pop("filters")} if "filters" in one else {}
+        listed.append({"name": name, "properties": {"consilium": properties | one}, **filters})
+    write(path, {"scopes": listed, "default_scope": next(iter(scopes))})
+
+
+def test_the_kit_s_own_settings_count(root: Path) -> None:
+    set_scopes(root, hospital={"min_training_patients": 11, "role": "evaluates"})
+    page = describe_privacy("brain_tumor_fedavg", Kit(root))
+    assert page.site == "north"
+    assert "update" not in {flow.key for flow in page.flows}
+    assert any("at least 11 patients" in flow.minimum for flow in page.flows)
+    assert describe_privacy("brain_tumor_fedavg").site is None
+
+
+def test_the_scope_that_a_job_names_decides_about_it(root: Path, tmp_path: Path) -> None:
+    filters = [{"path": "nvflare.app_common.filters.exclude_vars.ExcludeVars", "args": {}}]
+    set_scopes(root, hospital={}, narrow={"min_count": 31, "filters": filters})
+    folder = export_job(build_recipe("brain_tumor_stats"), tmp_path)
+    meta = read(folder / "meta.json")
+    write(folder / "meta.json", meta | {"scope": "narrow"})
+    page = describe_privacy(str(folder), Kit(root))
+    text = page.model_dump_json()
+    assert "at least 31 patients" in text
+    assert "exclude_vars.ExcludeVars" in text
+    assert "at least 31" not in describe_privacy("brain_tumor_stats", Kit(root)).model_dump_json()
+
+
+def test_an_unknown_scope_is_an_error(root: Path, tmp_path: Path) -> None:
+    folder = export_job(build_recipe("brain_tumor_stats"), tmp_path)
+    write(folder / "meta.json", read(folder / "meta.json") | {"scope": "elsewhere"})
+    with pytest.raises(ConfigurationError, match="no privacy scope 'elsewhere'"):
+        describe_privacy(str(folder), Kit(root))
+
+
+def test_logs_that_a_job_could_stream_are_named(root: Path) -> None:
+    assert "unless" not in " ".join(describe_privacy("brain_tumor_stats", Kit(root)).stays)
+    path = root / "local" / "resources.json"
+    write(path, read(path) | {"allow_log_streaming": True})
+    assert "Not the log files" in " ".join(describe_privacy("brain_tumor_stats", Kit(root)).stays)
+
+
+def test_the_server_s_kit_is_no_hospital_s(kits: Path) -> None:
+    with pytest.raises(ConfigurationError, match="the server's kit, which has no patients"):
+        describe_privacy("brain_tumor_stats", Kit(kits / SERVER))
+
+
+def test_nothing_of_the_kit_or_the_job_is_written(root: Path, tmp_path: Path) -> None:
+    folder = export_job(build_recipe("brain_tumor_fedavg"), tmp_path / "job")
+
+    def content() -> dict[str, bytes]:
+        places = (*root.rglob("*"), *folder.rglob("*"))
+        return {str(path): path.read_bytes() for path in places if path.is_file()}
+
+    before = content()
+    text = describe_privacy(str(folder), Kit(root)).model_dump_json()
+    assert content() == before
+    dataset = read(root / "local" / "privacy.json")["scopes"][0]["properties"]["consilium"]["dataset"]
+    assert str(root) not in text
+    assert dataset not in text
+
+
+def test_a_job_that_no_recipe_writes_has_no_page(tmp_path: Path) -> None:
+    folder = export_job(build_recipe("brain_tumor_fedavg"), tmp_path)
+    path = folder / "app" / "config" / "config_fed_client.json"
+    config = read(path)
+    config["task_result_filters"] = [{"tasks": ["*"], "filters": [{"path": "a.B"}]}]
+    path.write_text(json.dumps(config))
+    with pytest.raises(ConfigurationError, match="not what a recipe of Consilium writes"):
+        describe_privacy(str(folder))
