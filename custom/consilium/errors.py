@@ -49,6 +49,7 @@ class RefusalCode(str, Enum):
     LOCAL_MODEL = "local_model"
     ONLY_EVALUATES = "only_evaluates"
     MANY_MODELS = "many_models"
+    PRIVACY_LEDGER = "privacy_ledger"
     DECLINED = "declined"
     TESTED = "already_tested"
     FAILED = "failed"

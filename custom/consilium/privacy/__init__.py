@@ -1,1 +1,1 @@
-"""Differential privacy by patient, and the audit of it."""
+"""Differential privacy by patient: mechanisms, their epsilon, a site's ledger and budget, and the audit."""

@@ -41,6 +41,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "has its part in the federation's model all the same",
     RefusalCode.LOCAL_MODEL: "the hospital trains one with `consilium train JOB --kit KIT`, and names it as "
     "local_only_model in its local/privacy.json; its log says what is wrong with one that it names",
+    RefusalCode.PRIVACY_LEDGER: "`consilium ledger verify --kit KIT` at the site says what is wrong; its IT "
+    "department restores both files of the ledger from their newest copy",
     RefusalCode.DECLINED: _ASK_THE_SITE,
     RefusalCode.TESTED: "submit another job: a hospital's test patients are looked at once in a job, after "
     "its last round",

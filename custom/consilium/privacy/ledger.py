@@ -1,0 +1,251 @@
+"""A site's privacy ledger: what its patients have spent, in a file that can only be appended to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from consilium.data.files import private_folder
+from consilium.errors import RefusalCode, SiteRefusal
+from consilium.privacy.ledger_entry import (
+    LedgerContent,
+    LedgerEntry,
+    LedgerStart,
+    Payment,
+    chain_hash,
+    write_patients,
+)
+from consilium.privacy.ledger_heads import LedgerHeads
+
+LEDGER_FILE: Final = "privacy_ledger.sqlite"
+HEADS_FILE: Final = "privacy_ledger.heads"
+"""In the site's state_dir, both of them, and to be kept and restored together."""
+
+_LOCK_FILE: Final = "privacy_ledger.lock"
+_PATIENCE_S: Final = 60.0
+
+_TABLES: Final = """
+CREATE TABLE entries (sequence INTEGER PRIMARY KEY, content TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE patient_sets (hash TEXT PRIMARY KEY, patients TEXT NOT NULL);
+CREATE TRIGGER entries_stay BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries stay'); END;
+CREATE TRIGGER entries_are_kept BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries stay'); END;
+CREATE TRIGGER sets_stay BEFORE UPDATE ON patient_sets BEGIN SELECT RAISE(ABORT, 'sets stay'); END;
+CREATE TRIGGER sets_are_kept BEFORE DELETE ON patient_sets BEGIN SELECT RAISE(ABORT, 'sets stay'); END;
+"""
+
+
+class PrivacyLedger:
+    """Payments of a site's patients for what jobs release about them.
+
+    An SQLite file in which the keyed hash of every entry covers all entries before it, with a file of these
+    hashes beside it (`LedgerHeads`). A payment is on the disk when `pay` returns, so a process that is killed
+    in the middle of a round has paid for it, and pays again when it repeats it. The ledger is verified
+    whenever it is opened; one that is damaged, shortened, of another site, or older than its hashes, is
+    refused, and so is every job that would have to pay. An attacker who restores older copies of both files,
+    or deletes both, is not found here: compare `LedgerContent.head` with a copy kept elsewhere.
+
+    Args:
+        folder: The site's state_dir.
+        key: The site's secret.
+    """
+
+    def __init__(self, folder: Path, key: bytes) -> None:
+        self._folder = folder
+        self._key = key
+        self._heads = LedgerHeads(folder / HEADS_FILE)
+
+    @property
+    def path(self) -> Path:
+        """The ledger's file."""
+        return self._folder / LEDGER_FILE
+
+    def read(self) -> LedgerContent:
+        """Return all payments, verified; none where the site has not paid yet.
+
+        Raises:
+            SiteRefusal: If the ledger can't be trusted, read or locked.
+        """
+        with self._locked():
+            if self._absent():
+                return LedgerContent((), {}, "")
+            with self._connect() as connection:
+                content, _ = self._verify(connection)
+                return content
+
+    def pay(
+        self, payment: Payment, allow: Callable[[LedgerContent], None] = lambda content: None
+    ) -> LedgerEntry:
+        """Enter a payment; it is durable when this returns.
+
+        Args:
+            payment: What is about to be released.
+            allow: Called with the payments so far, while no other process can pay. What it raises is raised
+                here, and nothing is entered.
+
+        Raises:
+            SiteRefusal: If the ledger can't be trusted, read, locked or written.
+        """
+        with self._locked():
+            if self._absent():
+                self._create()
+            with self._connect() as connection:
+                content, hashes = self._verify(connection)
+                allow(content)
+                text, patients = write_patients(payment.patients)
+                entry = LedgerEntry(
+                    time=_now(),
+                    job=payment.job,
+                    round_index=payment.round_index,
+                    attempt=content.attempts(payment.job, payment.round_index) + 1,
+                    mechanisms=payment.mechanisms,
+                    delta=payment.delta,
+                    patients=patients,
+                )
+                connection.execute("BEGIN IMMEDIATE")
+                if patients not in content.sets:
+                    connection.execute("INSERT INTO patient_sets VALUES (?, ?)", (patients, text))
+                sequence, head = self._insert(connection, hashes, entry.model_dump_json())
+                connection.execute("COMMIT")
+                self._heads.append([(sequence, head)])
+                return entry
+
+    def _absent(self) -> bool:
+        """Whether nothing was ever paid here: neither file holds anything."""
+        heads = self._read_heads()
+        if self.path.exists():
+            return False
+        if heads:
+            raise self._refusal(f"{self.path} is missing, and {HEADS_FILE} lists {len(heads)} of its entries")
+        return True
+
+    def _create(self) -> None:
+        """Begin a ledger: the file of heads first, so that a ledger without it was tampered with."""
+        self._heads.create()
+        descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        os.close(descriptor)
+
+    def _insert(self, connection: sqlite3.Connection, hashes: list[str], content: str) -> tuple[int, str]:
+        sequence = len(hashes)
+        head = chain_hash(self._key, hashes[-1] if hashes else "", sequence, content)
+        connection.execute("INSERT INTO entries VALUES (?, ?, ?)", (sequence, content, head))
+        return sequence, head
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, and enter the start."""
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES.strip().splitlines():
+            connection.execute(statement)
+        sequence, head = self._insert(connection, [], LedgerStart(time=_now()).model_dump_json())
+        connection.execute("COMMIT")
+        self._heads.append([(sequence, head)])
+
+    def _verify(self, connection: sqlite3.Connection) -> tuple[LedgerContent, list[str]]:
+        """Return the payments and the hashes of all entries.
+
+        Raises:
+            SiteRefusal: If anything is not as this site wrote it.
+        """
+        heads = self._read_heads()
+        if heads is None:
+            raise self._refusal(f"{self._heads.path} is missing")
+        if not heads and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            self._begin(connection)
+            heads = self._read_heads() or []
+        if (found := connection.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+            raise self._refusal(str(found))
+        rows = connection.execute("SELECT sequence, content, hash FROM entries ORDER BY sequence").fetchall()
+        entries: list[LedgerEntry] = []
+        hashes: list[str] = []
+        for place, (sequence, content, stored) in enumerate(rows):
+            expected = chain_hash(self._key, hashes[-1] if hashes else "", place, content)
+            if sequence != place or stored != expected:
+                raise self._refusal(f"entry {place} is damaged, or another site's")
+            hashes.append(expected)
+            if place == 0:
+                LedgerStart.model_validate_json(content)
+            else:
+                entries.append(LedgerEntry.model_validate_json(content))
+        self._compare(heads, hashes)
+        sets = self._read_sets(connection, {entry.patients for entry in entries})
+        return LedgerContent(tuple(entries), sets, f"{len(hashes) - 1} {hashes[-1]}"), hashes
+
+    def _compare(self, heads: list[tuple[int, str]], hashes: list[str]) -> None:
+        """Compare the ledger with its heads; those that a power cut lost are appended.
+
+        Raises:
+            SiteRefusal: If the ledger lacks an entry, or has another one.
+        """
+        if not hashes:
+            raise self._refusal("it has no entry")
+        for place, (sequence, head) in enumerate(heads):
+            if sequence != place:
+                raise self._refusal(f"line {place + 1} of {HEADS_FILE} is not of entry {place}")
+            if sequence >= len(hashes):
+                raise self._refusal(
+                    f"it ends with entry {len(hashes) - 1}, and {HEADS_FILE} lists later ones: it is an "
+                    "older copy"
+                )
+            if head != hashes[sequence]:
+                raise self._refusal(f"entry {sequence} is another one than {HEADS_FILE} lists")
+        if len(heads) < len(hashes):
+            self._heads.append([(place, hashes[place]) for place in range(len(heads), len(hashes))])
+
+    def _read_sets(self, connection: sqlite3.Connection, used: set[str]) -> dict[str, frozenset[str]]:
+        sets = {}
+        for stored, text in connection.execute("SELECT hash, patients FROM patient_sets"):
+            members = json.loads(text)
+            if write_patients(members) != (text, stored) or stored not in used or not members:
+                raise self._refusal("a set of patients is damaged")
+            sets[stored] = frozenset(members)
+        if used - sets.keys():
+            raise self._refusal("a set of patients is missing")
+        return sets
+
+    def _read_heads(self) -> list[tuple[int, str]] | None:
+        try:
+            return self._heads.read()
+        except ValueError as error:
+            raise self._refusal(f"{self._heads.path}: {error}") from None
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE_S)) as connection:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            # Without EXTRA, a power cut soon after the commit may bring back the journal, which undoes it.
+            connection.execute("PRAGMA synchronous = EXTRA")
+            yield connection
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes out; whatever fails inside is a refusal: a ledger never fails open."""
+        try:
+            private_folder(self._folder)
+            with FileLock(self._folder / _LOCK_FILE, mode=0o600, timeout=_PATIENCE_S):
+                yield
+        except Timeout:
+            raise self._refusal(f"another process has used it for more than {_PATIENCE_S:.0f} s") from None
+        except (sqlite3.Error, OSError, ValidationError, ValueError, TypeError, RecursionError) as error:
+            raise self._refusal(f"{type(error).__name__}: {error}") from error
+
+    def _refusal(self, problem: str) -> SiteRefusal:
+        return SiteRefusal(
+            "its privacy ledger can't be used; the site's log says why",
+            code=RefusalCode.PRIVACY_LEDGER,
+            details=[
+                f"{self.path}: {problem}. Restore {LEDGER_FILE} and {HEADS_FILE} together, from their newest "
+                "copy; a new ledger would forget what patients have spent."
+            ],
+        )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,112 @@
+"""Entries of a privacy ledger, and the keyed hashes that chain them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import Field
+
+from consilium.privacy.mechanism import SampledGaussian
+from consilium.settings import Settings
+
+FORMAT: Final = 1
+
+_MOST_ROUNDS: Final = 1_000_000
+_PERSON: Final = b"privacy-ledger"
+
+
+class LedgerStart(Settings):
+    """First entry of a ledger."""
+
+    kind: Literal["start"] = "start"
+    format: Literal[1] = FORMAT
+    time: str = Field(max_length=32)
+
+
+class LedgerEntry(Settings):
+    """Payment for the mechanisms of one attempt at a round; it is there before their first step.
+
+    Attributes:
+        time: When, in UTC.
+        job: The job's id.
+        round_index: The round, from 0.
+        attempt: From 1: how often the job has begun this round here.
+        mechanisms: What the attempt may release.
+        delta: At which delta the job keeps its promise here.
+        patients: Hash of the set of patients whose data are used.
+    """
+
+    kind: Literal["payment"] = "payment"
+    time: str = Field(max_length=32)
+    job: str = Field(min_length=1, max_length=128)
+    round_index: int = Field(ge=0, le=_MOST_ROUNDS)
+    attempt: int = Field(ge=1, le=_MOST_ROUNDS)
+    mechanisms: tuple[SampledGaussian, ...] = Field(min_length=1, max_length=64)
+    delta: float = Field(gt=0, lt=1)
+    patients: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True)
+class Payment:
+    """What a site is about to release in a round.
+
+    Attributes:
+        job: See `LedgerEntry`.
+        round_index: See `LedgerEntry`.
+        mechanisms: See `LedgerEntry`.
+        delta: See `LedgerEntry`.
+        patients: Pseudonyms of the patients whose data are used; at least one.
+    """
+
+    job: str
+    round_index: int
+    mechanisms: tuple[SampledGaussian, ...]
+    delta: float
+    patients: Collection[str]
+
+
+@dataclass(frozen=True)
+class LedgerContent:
+    """All payments of a ledger.
+
+    Attributes:
+        entries: In their order.
+        sets: Sets of patients' pseudonyms, by hash.
+        head: Number and keyed hash of the last entry, which stands for the whole ledger.
+    """
+
+    entries: Sequence[LedgerEntry]
+    sets: dict[str, frozenset[str]]
+    head: str
+
+    def attempts(self, job: str, round_index: int) -> int:
+        """Return how often a job has begun a round."""
+        return sum(one.job == job and one.round_index == round_index for one in self.entries)
+
+
+def chain_hash(key: bytes, former: str, sequence: int, content: str) -> str:
+    """Return the keyed hash of an entry, which covers all entries before it.
+
+    Args:
+        key: The site's secret.
+        former: The hash of the entry before; empty for the first.
+        sequence: The entry's number, from 0.
+        content: Its JSON.
+    """
+    text = f"{former}\0{sequence}\0{content}".encode()
+    return hmac.new(key, _PERSON + text, hashlib.sha256).hexdigest()
+
+
+def write_patients(patients: Collection[str]) -> tuple[str, str]:
+    """Return a set of patients as JSON, and its hash.
+
+    Args:
+        patients: Their pseudonyms.
+    """
+    text = json.dumps(sorted(set(patients)), separators=(",", ":"))
+    return text, hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""What a job offers a site's patients: its promise, before data is read, and its plan for their number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from consilium.privacy.mechanism import SampledGaussian
+
+FORMAL_EPSILON: Final = 10.0
+"""Largest epsilon called a reasonable guarantee (Ponomareva et al. 2023, doi 10.1613/jair.1.14649)."""
+
+MOST_EPSILON: Final = 10_000.0
+"""Largest epsilon with which noise counts as a protection at all."""
+
+
+class PrivacyLevel(str, Enum):
+    """Strength of a job's protection of a patient, from weak to strong.
+
+    Attributes:
+        NONE: What leaves a site has no noise.
+        RECONSTRUCTION: There is noise, with an epsilon too large for more than a defense against the
+            reconstruction of images (Ziller et al. 2024, doi 10.1038/s42256-024-00858-y). Whether a patient
+            was in the data may be found out.
+        FORMAL: Epsilon is at most `FORMAL_EPSILON`: whether a patient was in the data is hard to find out.
+    """
+
+    NONE = "none"
+    RECONSTRUCTION = "reconstruction"
+    FORMAL = "formal"
+
+    @classmethod
+    def of(cls, epsilon: float | None) -> PrivacyLevel:
+        """Return the level of an epsilon; None is no noise.
+
+        Example:
+            >>> PrivacyLevel.of(8.0).value, PrivacyLevel.of(50.0).value
+            ('formal', 'reconstruction')
+        """
+        if epsilon is None or not epsilon <= MOST_EPSILON:
+            return cls.NONE
+        return cls.FORMAL if epsilon <= FORMAL_EPSILON else cls.RECONSTRUCTION
+
+    def reaches(self, demanded: PrivacyLevel) -> bool:
+        """Return whether this is at least as strong as what is demanded."""
+        order = list(PrivacyLevel)
+        return order.index(self) >= order.index(demanded)
+
+
+@dataclass(frozen=True)
+class PrivacyPromise:
+    """What a job promises by its settings alone.
+
+    Attributes:
+        epsilon: Most that the whole job spends of a patient; None if what leaves has no noise.
+        delta: At which delta; None for a tenth of one divided by the site's training patients.
+        secure_aggregation: Whether the server sees only the sum of several sites' updates.
+    """
+
+    epsilon: float | None = None
+    delta: float | None = None
+    secure_aggregation: bool = False
+
+    @property
+    def level(self) -> PrivacyLevel:
+        """Level of the promised epsilon."""
+        return PrivacyLevel.of(self.epsilon)
+
+
+@dataclass(frozen=True)
+class PrivacyPlan:
+    """Mechanisms of a job at a site whose patients are counted.
+
+    Attributes:
+        each_round: All that one round releases; that of the gradients first.
+        delta: At which delta the job keeps its promise here.
+    """
+
+    each_round: tuple[SampledGaussian, ...]
+    delta: float
+
+    def over(self, rounds: int) -> tuple[SampledGaussian, ...]:
+        """Return the mechanisms of several rounds.
+
+        Args:
+            rounds: How many; none have no mechanism.
+        """
+        return tuple(one.repeat(rounds) for one in self.each_round) if rounds else ()

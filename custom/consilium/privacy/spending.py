@@ -1,0 +1,79 @@
+"""What each patient of a site has spent, from the payments in its ledger."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from consilium.privacy.accounting import epsilon_spent
+from consilium.privacy.ledger_entry import LedgerContent, LedgerEntry
+from consilium.privacy.mechanism import SampledGaussian, compose
+
+
+@dataclass(frozen=True)
+class PatientGroup:
+    """Patients with the same history.
+
+    Attributes:
+        patients: Their pseudonyms.
+        mechanisms: What was released about them, merged.
+    """
+
+    patients: frozenset[str]
+    mechanisms: tuple[SampledGaussian, ...]
+
+    def epsilon(self, delta: float, *, more: Iterable[SampledGaussian] = ()) -> float:
+        """Return what each of them has spent.
+
+        Args:
+            delta: At which delta.
+            more: What would be released as well.
+        """
+        return epsilon_spent((*self.mechanisms, *more), delta)
+
+
+def group_patients(
+    content: LedgerContent, *, among: Collection[str] | None = None, job: str | None = None
+) -> tuple[PatientGroup, ...]:
+    """Group patients by what was released about them.
+
+    Args:
+        content: A ledger's.
+        among: Patients to group, with those that have not spent anything; None for all that the ledger has.
+        job: Count the payments of this job only; None for all.
+    """
+    entries = [one for one in content.entries if job is None or one.job == job]
+    by_set: dict[str, list[LedgerEntry]] = defaultdict(list)
+    for entry in entries:
+        by_set[entry.patients].append(entry)
+    memberships: dict[str, list[str]] = {patient: [] for patient in among or ()}
+    for name in by_set:
+        members = content.sets[name]
+        for patient in members if among is None else members.intersection(memberships):
+            memberships.setdefault(patient, []).append(name)
+    groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for patient, names in memberships.items():
+        groups[tuple(names)].add(patient)
+    return tuple(
+        PatientGroup(frozenset(patients), _mechanisms(entry for name in names for entry in by_set[name]))
+        for names, patients in groups.items()
+    )
+
+
+def largest_epsilon(
+    groups: Sequence[PatientGroup], delta: float, *, more: Iterable[SampledGaussian] = ()
+) -> float:
+    """Return the largest epsilon of any patient; 0 without one.
+
+    Args:
+        groups: All patients that count.
+        delta: At which delta.
+        more: What would be released about all of them as well.
+    """
+    more = tuple(more)
+    return max((group.epsilon(delta, more=more) for group in groups), default=0.0)
+
+
+def _mechanisms(entries: Iterable[LedgerEntry]) -> tuple[SampledGaussian, ...]:
+    return compose(mechanism for entry in entries for mechanism in entry.mechanisms)

@@ -1,0 +1,273 @@
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from effort import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consilium.errors import RefusalCode, SiteRefusal
+from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE
+from consilium.privacy.ledger_entry import LedgerContent
+from privacy.ledgers import KEY, ROUND, ledger, payment
+
+BOTH = (LEDGER_FILE, HEADS_FILE)
+
+PAY = f"""
+import sys
+from pathlib import Path
+from consilium.privacy.ledger import PrivacyLedger
+from consilium.privacy.ledger_entry import Payment
+from consilium.privacy.mechanism import SampledGaussian
+ledger = PrivacyLedger(Path(sys.argv[1]), {KEY!r})
+for number in range(int(sys.argv[3])):
+    mechanism = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.1, steps=40)
+    ledger.pay(Payment(sys.argv[2], number, (mechanism,), 1e-3, [f"p{{number}}", "q"]))
+    print(number, flush=True)
+"""
+
+
+@pytest.fixture
+def paid(tmp_path):
+    for round_index in range(3):
+        ledger(tmp_path).pay(payment(round_index))
+    return tmp_path
+
+
+def pay_elsewhere(folder: Path, job: str, rounds: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", PAY, str(folder), job, str(rounds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+class Refused(Exception):
+    """What a damaged ledger is answered with, and nothing else."""
+
+
+def read(folder: Path) -> LedgerContent:
+    try:
+        return ledger(folder).read()
+    except SiteRefusal as refusal:
+        if refusal.code is not RefusalCode.PRIVACY_LEDGER:
+            raise
+        raise Refused from None
+
+
+def refuses(folder: Path, problem: str, key: bytes = KEY) -> None:
+    """Reading and paying are refused, and nothing of it leaves the site."""
+    for use in (ledger(folder, key).read, lambda: ledger(folder, key).pay(payment(9))):
+        with pytest.raises(SiteRefusal, match=problem) as refused:
+            use()
+        assert refused.value.code is RefusalCode.PRIVACY_LEDGER
+        assert str(folder) not in refused.value.public_reason
+
+
+def test_what_was_paid_is_there_in_its_order(paid):
+    content = ledger(paid).read()
+    assert [entry.round_index for entry in content.entries] == [0, 1, 2]
+    assert {entry.mechanisms for entry in content.entries} == {(ROUND,)}
+    assert [content.sets[entry.patients] for entry in content.entries] == [frozenset("abc")] * 3
+
+
+def test_a_site_that_has_not_paid_has_an_empty_ledger_and_no_file(tmp_path):
+    assert ledger(tmp_path).read().entries == ()
+    assert not (tmp_path / LEDGER_FILE).exists()
+
+
+def test_a_round_that_is_repeated_pays_again_with_the_next_attempt(tmp_path):
+    one = ledger(tmp_path)
+    attempts = [one.pay(payment(number)).attempt for number in (0, 0, 1, 0)]
+    assert attempts == [1, 2, 1, 3]
+    assert one.pay(payment(0, job="job-2")).attempt == 1
+    assert len(one.read().entries) == 5
+
+
+def test_the_files_are_their_owners_only(paid):
+    assert {(paid / name).stat().st_mode & 0o777 for name in BOTH} == {0o600}
+
+
+def test_the_same_patients_are_stored_once(tmp_path):
+    patients = [f"{number:032x}" for number in range(2000)]
+    for number in range(20):
+        ledger(tmp_path).pay(payment(number, *patients))
+    assert (tmp_path / LEDGER_FILE).stat().st_size < 3 * 35 * len(patients)
+
+
+def test_a_payment_that_is_not_allowed_is_not_entered(paid):
+    def forbid(content):
+        raise SiteRefusal("no", code=RefusalCode.DECLINED)
+
+    before = ledger(paid).read()
+    with pytest.raises(SiteRefusal, match="no"):
+        ledger(paid).pay(payment(3), forbid)
+    assert ledger(paid).read() == before
+
+
+def test_entries_can_be_neither_changed_nor_deleted_by_a_query(paid):
+    with sqlite3.connect(paid / LEDGER_FILE) as connection:
+        for query in (
+            "UPDATE entries SET content = ''",
+            "DELETE FROM entries",
+            "UPDATE patient_sets SET patients = ''",
+            "DELETE FROM patient_sets",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="stay"):
+                connection.execute(query)
+    assert len(ledger(paid).read().entries) == 3
+
+
+def tamper(folder: Path, query: str) -> None:
+    with sqlite3.connect(folder / LEDGER_FILE) as connection:
+        for trigger in ("entries_stay", "entries_are_kept", "sets_stay", "sets_are_kept"):
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("UPDATE entries SET content = replace(content, '40', '4') WHERE sequence = 2", "entry 2 is damaged"),
+        (
+            "UPDATE entries SET content = replace(content, '\"steps\":40', '\"steps\":4')",
+            "entry 1 is damaged",
+        ),
+        ("DELETE FROM entries WHERE sequence = 1", "entry 1 is damaged"),
+        ("DELETE FROM entries WHERE sequence = 3", "an older copy"),
+        ("DELETE FROM entries", "no entry"),
+        ("INSERT INTO entries SELECT 4, content, hash FROM entries WHERE sequence = 3", "entry 4 is damaged"),
+        ("UPDATE entries SET sequence = 7 WHERE sequence = 3", "entry 3 is damaged"),
+        ('UPDATE patient_sets SET patients = \'["a","b"]\'', "set of patients is damaged"),
+        ("DELETE FROM patient_sets", "set of patients is missing"),
+        ("INSERT INTO patient_sets VALUES ('x', '[\"a\"]')", "set of patients is damaged"),
+        ("UPDATE entries SET content = CAST(content AS BLOB)", "damaged"),
+        ("DROP TABLE entries", "no such table"),
+        ("DROP TABLE patient_sets", "no such table"),
+    ],
+)
+def test_a_change_is_found(paid, query, problem):
+    tamper(paid, query)
+    refuses(paid, problem)
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(st.data())
+def test_no_byte_can_change_what_was_paid(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("ledger")
+    for round_index in range(2):
+        ledger(folder).pay(payment(round_index))
+    before = ledger(folder).read()
+    path = folder / data.draw(st.sampled_from(BOTH))
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    with suppress(Refused):  # what is accepted all the same changed unused space of the file
+        assert read(folder) == before
+
+
+@settings(max_examples=examples(30), deadline=None)
+@given(st.data())
+def test_a_ledger_that_is_cut_anywhere_is_refused(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("ledger")
+    ledger(folder).pay(payment())
+    path = folder / LEDGER_FILE
+    os.truncate(path, data.draw(st.integers(0, path.stat().st_size - 1)))
+    with pytest.raises(Refused):
+        read(folder)
+
+
+def test_another_sites_ledger_is_refused(paid):
+    refuses(paid, "another site's", key=b"south" * 6)
+
+
+@pytest.mark.parametrize("lost", BOTH)
+def test_a_ledger_that_lacks_one_of_its_files_is_refused(paid, lost):
+    (paid / lost).unlink()
+    refuses(paid, f"{lost} is missing")
+
+
+def test_an_older_copy_of_the_ledger_is_refused(paid, tmp_path_factory):
+    copies = tmp_path_factory.mktemp("copies")
+    shutil.copy(paid / LEDGER_FILE, copies)
+    ledger(paid).pay(payment(3))
+    shutil.copy(copies / LEDGER_FILE, paid)
+    refuses(paid, "an older copy")
+
+
+def test_an_older_copy_that_pays_other_rounds_is_refused(paid, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    for name in BOTH:
+        shutil.copy(paid / name, other)
+    ledger(paid).pay(payment(3))
+    ledger(other).pay(payment(7))
+    shutil.copy(other / LEDGER_FILE, paid)
+    refuses(paid, "entry 4 is another one")
+
+
+def test_the_heads_that_a_power_cut_lost_are_written_again(paid):
+    path = paid / HEADS_FILE
+    before = path.read_bytes()
+    path.write_bytes(before[:-30])
+    content = ledger(paid).read()
+    assert len(content.entries) == 3
+    assert path.read_bytes() == before
+    assert ledger(paid).pay(payment(3)).round_index == 3
+    assert path.read_bytes().startswith(before)
+
+
+@pytest.mark.parametrize("damage", [b"x", b"1 00\n", b"9 " + b"0" * 64 + b"\n"])
+def test_heads_that_are_none_are_refused(paid, damage):
+    path = paid / HEADS_FILE
+    path.write_bytes(damage + path.read_bytes())
+    refuses(paid, HEADS_FILE)
+
+
+def test_a_process_that_ended_before_its_first_entry_left_an_empty_ledger(tmp_path):
+    (tmp_path / HEADS_FILE).touch()
+    assert ledger(tmp_path).read().entries == ()
+    (tmp_path / LEDGER_FILE).touch()
+    assert ledger(tmp_path).read().entries == ()
+    assert ledger(tmp_path).pay(payment()).attempt == 1
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 5, 9])
+def test_what_was_paid_before_a_kill_is_paid(tmp_path, rounds):
+    with pay_elsewhere(tmp_path, "job-1", 10_000) as process:
+        assert process.stdout is not None
+        for _ in range(rounds):
+            done = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+    entries = ledger(tmp_path).read().entries
+    assert [entry.round_index for entry in entries] == list(range(len(entries)))
+    assert len(entries) > done
+    assert ledger(tmp_path).pay(payment(done)).attempt == 2
+
+
+def test_two_processes_that_pay_at_once_lose_nothing(tmp_path):
+    rounds = 15
+    processes = [pay_elsewhere(tmp_path, job, rounds) for job in ("one", "two")]
+    for process in processes:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    entries = ledger(tmp_path).read().entries
+    assert [entry.round_index for entry in entries if entry.job == "one"] == list(range(rounds))
+    assert [entry.round_index for entry in entries if entry.job == "two"] == list(range(rounds))
+    assert len((tmp_path / HEADS_FILE).read_text().splitlines()) == 2 * rounds + 1
+
+
+def test_a_ledger_that_another_process_keeps_is_not_waited_for_without_end(paid, monkeypatch):
+    from filelock import FileLock
+
+    monkeypatch.setattr("consilium.privacy.ledger._PATIENCE_S", 0.01)
+    with FileLock(paid / "privacy_ledger.lock"):
+        refuses(paid, "another process has used it")
+
+
+def test_a_folder_that_can_not_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    refuses(tmp_path / "file", "FileExistsError|NotADirectoryError")
