@@ -16,12 +16,20 @@ from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobF
 from consilium.recipes.classes import class_path
 from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
+from consilium.recipes.fednova import FedNovaRecipe
+from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
+from consilium.recipes.server_optimizers import FedAdamRecipe, FedAvgMRecipe, FedYogiRecipe
 from consilium.recipes.statistics import StatisticsRecipe
 from consilium.recipes.training import ALGORITHM_PLACE, TrainingRecipe
 
 RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     MAIN_JOB: FedAvgRecipe,
+    "fedprox": FedProxRecipe,
+    "fedavgm": FedAvgMRecipe,
+    "fedadam": FedAdamRecipe,
+    "fedyogi": FedYogiRecipe,
+    "fednova": FedNovaRecipe,
     "check": ReadinessRecipe,
     "stats": StatisticsRecipe,
     "evaluate": EvaluationRecipe,

@@ -101,8 +101,9 @@ class Task(Protocol):
     def jobs(self) -> Mapping[str, Mapping[str, Any]]:
         """Settings of the task's jobs that differ from those of the recipes.
 
-        By the end of a job's name: `fedavg`, `fedavg_gpu` or another that starts with `fedavg`, `check`,
-        `stats`. A task has a job of each of `fedavg`, `check` and `stats`, even if nothing is stated here.
+        By the end of a job's name: `fedavg`, `check`, `stats`, the name of another algorithm such as
+        `fedprox`, or one of these with `_` and a word, such as `fedavg_gpu`. A task has a job of each of
+        `fedavg`, `check` and `stats`, even if nothing is stated here.
         """
 
     @property

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
+from consilium.recipes.fednova import FedNovaRecipe
+from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
+from consilium.recipes.server_optimizers import FedAdamRecipe, FedAvgMRecipe, FedYogiRecipe
 from consilium.recipes.statistics import StatisticsRecipe
 from consilium.tasks.segmentation.segmentation_settings import MAX_BATCH_VOXELS
 
@@ -76,33 +79,43 @@ def recipe_of(kind, fields, **required):
     return values.map(lambda found: kind.from_values(found, source="a test"))
 
 
-training = recipe_of(
-    FedAvgRecipe,
-    {
-        **common,
-        "rounds": st.integers(1, 10_000),
-        "quorum": some(
-            min_case_share=number(0, 1),
-            mandatory_sites=st.lists(sites, max_size=3),
-            deadline_minutes=minutes,
-            grace_minutes=minutes,
-            silence_minutes=number(1, 525_600),
-            attempts=st.integers(1, 100),
-            backoff_seconds=number(0, 3600),
-        ),
-        "admission": st.none() | some(min_ready=st.integers(1, 10_000), max_age_hours=number(0.1, 8760)),
-        "aggregation": aggregation,
-        "screening": some(
-            max_norm_ratio=st.none() | number(2, 1e6),
-            max_case_change=number(0, 1),
-            max_refusals=st.none() | st.integers(1, 10_000),
-        ),
-        "rollback_margin": st.none() | number(0.001, 1),
-        "gpus_per_site": st.integers(0, 64),
-        "initial": st.none() | st.just(INITIAL),
-        "resume": st.none() | job_ids,
-    },
-    learning=learning,
+TRAINING_FIELDS = {
+    **common,
+    "rounds": st.integers(1, 10_000),
+    "quorum": some(
+        min_case_share=number(0, 1),
+        mandatory_sites=st.lists(sites, max_size=3),
+        deadline_minutes=minutes,
+        grace_minutes=minutes,
+        silence_minutes=number(1, 525_600),
+        attempts=st.integers(1, 100),
+        backoff_seconds=number(0, 3600),
+    ),
+    "admission": st.none() | some(min_ready=st.integers(1, 10_000), max_age_hours=number(0.1, 8760)),
+    "aggregation": aggregation,
+    "screening": some(
+        max_norm_ratio=st.none() | number(2, 1e6),
+        max_case_change=number(0, 1),
+        max_refusals=st.none() | st.integers(1, 10_000),
+    ),
+    "rollback_margin": st.none() | number(0.001, 1),
+    "gpus_per_site": st.integers(0, 64),
+    "initial": st.none() | st.just(INITIAL),
+    "resume": st.none() | job_ids,
+}
+algorithms = {
+    FedAvgRecipe: {},
+    FedProxRecipe: {"mu": number(0, 10)},
+    FedAvgMRecipe: {"server_rate": number(0.01, 10), "momentum": number(0, 0.99)},
+    FedAdamRecipe: {"server_rate": number(1e-4, 1), "beta1": number(0, 0.999), "tau": number(1e-8, 1)},
+    FedYogiRecipe: {"server_rate": number(1e-4, 1), "beta2": number(0, 0.9999)},
+    FedNovaRecipe: {},
+}
+training = st.one_of(
+    *(
+        recipe_of(kind, {**TRAINING_FIELDS, "algorithm": some(**settings)}, learning=learning)
+        for kind, settings in algorithms.items()
+    )
 )
 readiness = recipe_of(ReadinessRecipe, {**common, "timeout_minutes": minutes}, learning=learning)
 statistics = recipe_of(

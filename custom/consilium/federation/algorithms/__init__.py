@@ -7,9 +7,18 @@ from __future__ import annotations
 
 from consilium.federation.algorithms.base import AlgorithmJob, ServerAlgorithm
 from consilium.federation.algorithms.fedavg import ServerFedAvg
+from consilium.federation.algorithms.fednova import ServerFedNova
+from consilium.federation.algorithms.server_optimizers import ServerFedAdam, ServerFedAvgM, ServerFedYogi
 from consilium.learning.algorithms.base import AlgorithmSettings
 
-ALGORITHMS: dict[str, type[ServerAlgorithm]] = {"fedavg": ServerFedAvg}
+ALGORITHMS: dict[str, type[ServerAlgorithm]] = {
+    "fedavg": ServerFedAvg,
+    "fedprox": ServerFedAvg,
+    "fedavgm": ServerFedAvgM,
+    "fedadam": ServerFedAdam,
+    "fedyogi": ServerFedYogi,
+    "fednova": ServerFedNova,
+}
 """The server's half of each algorithm, by the name that a job gives."""
 
 

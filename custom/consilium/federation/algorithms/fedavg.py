@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from consilium.errors import ConsiliumError
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
 from consilium.federation.updates.aggregation_rules import AggregationSettings
-from consilium.federation.updates.intake import Aggregate, ScreenedAggregation
+from consilium.federation.updates.intake import Aggregate, ScreenedAggregation, StepScaling
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL
 
@@ -39,9 +39,17 @@ class ServerFedAvg(ServerAlgorithm):
         shared = self.settings.shared(start.weights)
         reference = {MODEL: shared, **dict.fromkeys(self.settings.declaration.sent, shared)}
         self._aggregation = ScreenedAggregation(
-            reference, start.index, self._rule, self.job.screening, start.folder
+            reference, start.index, self._rule, self.job.screening, start.folder, self.scaling(start.index)
         )
         return self._aggregation
+
+    def scaling(self, round_index: int) -> StepScaling | None:
+        """Return the factors of the updates of a round; None: they count as they are.
+
+        Args:
+            round_index: The round, from 0.
+        """
+        return None
 
     def combine(self) -> Aggregate:
         """Combine the updates that were taken and not screened out."""

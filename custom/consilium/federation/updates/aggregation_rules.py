@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from consilium.records.shares import limited_shares
 from consilium.settings import Settings
 
 Tensor = NDArray[Any]
+
+Scaling: TypeAlias = Callable[[Mapping[str, float]], Mapping[str, float]]
+"""Shares of the sites to a factor of each."""
 
 _BLOCK_VALUES = 2**20
 
@@ -74,19 +77,30 @@ class AggregationRule:
         settings: What the job decides.
         cases: Training cases of the sites whose updates are combined.
         norms: Euclidean norms of their updates.
+        scaling: Returns, by the shares, the factors by which updates are multiplied before anything else;
+            None: they are combined as they are.
     """
 
     def __init__(
-        self, settings: AggregationSettings, cases: Mapping[str, float], norms: Mapping[str, float]
+        self,
+        settings: AggregationSettings,
+        cases: Mapping[str, float],
+        norms: Mapping[str, float],
+        scaling: Scaling | None = None,
     ) -> None:
         self._sites = sorted(cases)
         equal = settings.rule in ("median", "trimmed_mean")
         votes = {site: 1.0 if equal else cases[site] for site in self._sites}
         self.shares = limited_shares(votes, settings.max_site_share)
-        factors = dict.fromkeys(self._sites, 1.0)
+        self._scales = scaling(self.shares) if scaling else dict.fromkeys(self._sites, 1.0)
+        factors = dict(self._scales)
         if settings.rule == "clipped_mean":
-            limit = (settings.clip_ratio or 1.0) * median(norms.values())
-            factors = {site: min(1.0, limit / norm) if norm else 1.0 for site, norm in norms.items()}
+            scaled = {site: self._scales[site] * norm for site, norm in norms.items()}
+            limit = (settings.clip_ratio or 1.0) * median(scaled.values())
+            factors = {
+                site: self._scales[site] * (min(1.0, limit / norm) if norm else 1.0)
+                for site, norm in scaled.items()
+            }
         self._factors = [self.shares[site] * factors[site] for site in self._sites]
         self._middle: Callable[[Tensor], Tensor] | None = None
         if settings.rule == "median":
@@ -127,8 +141,12 @@ class AggregationRule:
         read: Callable[[str, slice | None], Tensor],
         middle: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        values = np.stack([read(site, rows) for site in self._sites])
+        values = np.stack([self._scale(site, read(site, rows)) for site in self._sites])
         return _as(middle(values), values.dtype)
+
+    def _scale(self, site: str, value: Tensor) -> Tensor:
+        factor = self._scales[site]
+        return value if factor == 1 else _as(factor * value, value.dtype)
 
 
 def coordinate_median(values: Tensor) -> Tensor:

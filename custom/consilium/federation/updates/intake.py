@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +82,13 @@ class Aggregator(Protocol):
 @dataclass(frozen=True)
 class _Taken:
     cases: int
+    steps: int
     norm: float
     pace: float
+
+
+StepScaling: TypeAlias = "Callable[[Mapping[str, int], Mapping[str, float]], Mapping[str, float]]"
+"""Steps and shares of the sites to a factor of each site's update."""
 
 
 class ScreenedAggregation:
@@ -99,6 +104,7 @@ class ScreenedAggregation:
         settings: The rule.
         screening: The state of earlier rounds.
         folder: Where updates are kept until `close`.
+        scaling: Factors of the updates, before they are combined; None: they count as they are.
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class ScreenedAggregation:
         settings: AggregationSettings,
         screening: Screening,
         folder: Path,
+        scaling: StepScaling | None = None,
     ) -> None:
         self._sets = tuple(reference)
         joined = join_sets(reference)
@@ -117,6 +124,7 @@ class ScreenedAggregation:
         self._settings = settings
         self._screening = screening
         self._spool = UpdateSpool(folder)
+        self._scaling = scaling
         self._taken: dict[str, _Taken] = {}
 
     def add(self, site: str, contribution: Contribution) -> float:
@@ -144,7 +152,7 @@ class ScreenedAggregation:
         self._screening.check_repetition(site, update, self._round_index)
         self._spool.keep(site, update)
         pace = self._screening.pace(norm, report.steps, self._round_index)
-        self._taken[site] = _Taken(report.train_cases, norm, pace)
+        self._taken[site] = _Taken(report.train_cases, report.steps, norm, pace)
         return norm
 
     def screen(self) -> dict[str, str]:
@@ -163,10 +171,12 @@ class ScreenedAggregation:
         """
         if not self._taken:
             raise RejectedUpdate("no site sent an update")
+        steps = {site: one.steps for site, one in self._taken.items()}
         rule = AggregationRule(
             self._settings,
             cases={site: one.cases for site, one in self._taken.items()},
             norms={site: one.norm for site, one in self._taken.items()},
+            scaling=partial(self._scaling, steps) if self._scaling else None,
         )
         aggregate = {}
         for name, shape in self._shapes.items():

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, SiteDialogue
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
+from consilium.learning.algorithms.fednova import FedNovaAlgorithmSettings
+from consilium.learning.algorithms.fedprox import FedProxAlgorithmSettings, LocalFedProx
+from consilium.learning.algorithms.server_optimizers import (
+    FedAdamAlgorithmSettings,
+    FedAvgMAlgorithmSettings,
+    FedYogiAlgorithmSettings,
+)
 
 if TYPE_CHECKING:
     from consilium.tasks.learning_settings import LearningSettings
@@ -29,7 +36,14 @@ class AlgorithmParts:
     dialogue: type[SiteDialogue] = SiteDialogue
 
 
-ALGORITHMS: dict[str, AlgorithmParts] = {"fedavg": AlgorithmParts(FedAvgAlgorithmSettings, LocalFedAvg)}
+ALGORITHMS: dict[str, AlgorithmParts] = {
+    "fedavg": AlgorithmParts(FedAvgAlgorithmSettings, LocalFedAvg),
+    "fedprox": AlgorithmParts(FedProxAlgorithmSettings, LocalFedProx),
+    "fedavgm": AlgorithmParts(FedAvgMAlgorithmSettings, LocalFedAvg),
+    "fedadam": AlgorithmParts(FedAdamAlgorithmSettings, LocalFedAvg),
+    "fedyogi": AlgorithmParts(FedYogiAlgorithmSettings, LocalFedAvg),
+    "fednova": AlgorithmParts(FedNovaAlgorithmSettings, LocalFedAvg),
+}
 """The site's half of each algorithm, by the name that a job gives."""
 
 DEFAULT_ALGORITHM: Final[AlgorithmSettings] = FedAvgAlgorithmSettings()

@@ -113,6 +113,12 @@ class BrainTumor(SegmentationTask):
                 "window_overlap": 0.5,
             },
         },
+        "fedprox": {"rounds": 16, "min_sites": 2},
+        "fedavgm": {"rounds": 16, "min_sites": 2},
+        "fedadam": {"rounds": 16, "min_sites": 2},
+        "fedyogi": {"rounds": 16, "min_sites": 2},
+        # Only where sites take different numbers of steps does it differ from federated averaging.
+        "fednova": {"rounds": 16, "min_sites": 2, "learning": {"local_steps": None, "local_epochs": 1.0}},
         "check": {"min_sites": 2},
         "stats": {"min_sites": 2},
     }
