@@ -1,0 +1,13 @@
+"""Errors of secure aggregation; their texts hold names of sites and counts only, so they may leave a site."""
+
+from __future__ import annotations
+
+from consilium.errors import ConsiliumError
+
+
+class SecAggRefusal(ConsiliumError):
+    """A message that its receiver, a site or the server, doesn't accept; its state is as before."""
+
+
+class SecAggFailure(ConsiliumError):
+    """An attempt that the server can't finish; the sum stays hidden, and another attempt may succeed."""

@@ -1,0 +1,53 @@
+"""How many sites must be left before a site helps to open a sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FEWEST_SURVIVORS: Final = 3
+"""Of two, each would learn the other's vector from the sum."""
+
+MOST_PARTIES: Final = 64
+"""Sites of one sum: each exchanges keys and shares with every other."""
+
+
+class SurvivorPolicy(BaseModel):
+    """What a site demands of a sum before it helps to open it.
+
+    Attributes:
+        min_survivors: Sites that a sum must be of, at least.
+        colluding_sites: How many sites may work together with the server and still learn nothing but the sum
+            of the others. More of them need more survivors: fewer sites may drop out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    min_survivors: Annotated[int, Field(ge=FEWEST_SURVIVORS, le=MOST_PARTIES)] = FEWEST_SURVIVORS
+    colluding_sites: Annotated[int, Field(ge=0, le=MOST_PARTIES - 2)] = 0
+
+    def threshold(self, sites: int) -> int:
+        """Return how many of some sites must be left, which may be more than there are.
+
+        Two lists of survivors can both be signed only if more than `2 * threshold - sites` sites sign both,
+        and an honest site signs one. So the threshold is above `(sites + colluding_sites) / 2` (Bonawitz et
+        al. 2017, theorem 6.5), and two of the survivors are honest.
+
+        Args:
+            sites: How many take part in the sum.
+
+        Example:
+            >>> SurvivorPolicy().threshold(10)
+            6
+            >>> SurvivorPolicy(colluding_sites=3).threshold(10)
+            7
+        """
+        k = self.colluding_sites
+        return max(self.min_survivors, k + 2, (sites + k) // 2 + 1)
+
+
+def strictest_threshold(policies: Iterable[SurvivorPolicy], sites: int) -> int:
+    """Return the largest threshold among the policies of some sites."""
+    return max(policy.threshold(sites) for policy in policies)

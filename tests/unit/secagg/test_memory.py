@@ -1,0 +1,69 @@
+import stat
+import threading
+
+import pytest
+
+from consilium.errors import DataError
+from consilium.secagg.errors import SecAggRefusal
+from consilium.secagg.memory import SecAggMemory
+
+SUBJECT, ALL, FEWER = b"s" * 32, b"a" * 32, b"f" * 32
+
+
+def test_attempts_grow_within_a_job_and_across_restarts(tmp_path):
+    SecAggMemory(tmp_path / "m").begin_attempt("job", 3)
+    memory = SecAggMemory(tmp_path / "m")
+    for number in (1, 2, 3):
+        with pytest.raises(SecAggRefusal, match=f"attempt {number} .* took part in attempt 3"):
+            memory.begin_attempt("job", number)
+    memory.begin_attempt("job", 4)
+    memory.begin_attempt("another", 1)
+
+
+def test_a_subject_is_opened_for_one_list_of_survivors(tmp_path):
+    SecAggMemory(tmp_path / "m").record_opening(SUBJECT, ALL)
+    memory = SecAggMemory(tmp_path / "m")
+    memory.record_opening(SUBJECT, ALL)
+    with pytest.raises(SecAggRefusal, match="with other survivors"):
+        memory.record_opening(SUBJECT, FEWER)
+    memory.record_opening(b"t" * 32, FEWER)
+
+
+def test_of_two_processes_that_begin_an_attempt_one_does(tmp_path):
+    outcomes = []
+
+    def begin():
+        try:
+            SecAggMemory(tmp_path / "m").begin_attempt("job", 1)
+            outcomes.append("begun")
+        except SecAggRefusal:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["begun", *["refused"] * 5]
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all, but a text" * 50, b"SQLite format 3\0" + bytes(2000)]
+)
+def test_a_damaged_memory_is_an_error_and_not_an_empty_one(tmp_path, content):
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(DataError, match="can't be used"):
+        SecAggMemory(tmp_path / "m").begin_attempt("job", 1)
+    assert (tmp_path / "m").read_bytes() == content
+
+
+def test_a_memory_that_can_not_be_written_is_an_error(tmp_path):
+    (tmp_path / "folder").write_text("a file")
+    with pytest.raises(DataError, match="can't be used"):
+        SecAggMemory(tmp_path / "folder" / "m").begin_attempt("job", 1)
+
+
+def test_only_its_owner_can_read_it(tmp_path):
+    SecAggMemory(tmp_path / "made" / "m").begin_attempt("job", 1)
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "made").iterdir()} == {0o600}

@@ -1,0 +1,24 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consilium.secagg.survivor_policy import SurvivorPolicy, strictest_threshold
+
+
+@given(st.integers(3, 64), st.integers(0, 62), st.integers(3, 64))
+def test_two_lists_of_survivors_never_both_have_enough_honest_signatures(sites, k, fewest):
+    """Colluding sites sign any list, and each honest site one."""
+    threshold = SurvivorPolicy(colluding_sites=k, min_survivors=fewest).threshold(sites)
+    honest = max(sites - k, 0)
+    assert 2 * (threshold - k) > honest
+    assert threshold >= max(fewest, k + 2)
+
+
+@pytest.mark.parametrize(("sites", "expected"), [(3, 3), (4, 3), (5, 3), (6, 4), (7, 4), (10, 6), (64, 33)])
+def test_by_default_more_than_half_and_at_least_three_are_left(sites, expected):
+    assert SurvivorPolicy().threshold(sites) == expected
+
+
+def test_the_strictest_site_decides():
+    policies = [SurvivorPolicy(), SurvivorPolicy(colluding_sites=2), SurvivorPolicy(min_survivors=4)]
+    assert strictest_threshold(policies, 10) == 7
