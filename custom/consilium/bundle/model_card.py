@@ -11,6 +11,7 @@ from importlib.metadata import version
 from consilium.bundle.evidence import Evidence
 from consilium.bundle.options import NOT_CLINICAL, BundleOptions
 from consilium.counts import counted
+from consilium.learning.algorithms import algorithm_caution
 from consilium.learning.initial_model import Origin
 from consilium.learning.standalone import Standalone
 from consilium.records.federation import FederationRecord, SiteReport
@@ -127,6 +128,9 @@ def _results(evidence: Evidence) -> Iterator[str]:
         yield "No site sent scores of this model."
         return
     yield from _results_are_of(evidence)
+    if caution := algorithm_caution(record.settings.get("algorithm")):
+        yield ""
+        yield plain(caution)
     for title, metrics in record.metrics.shown.items():
         known = [one for one in metrics if any(one.name in of_site for of_site in scores.values())]
         if not known:

@@ -29,10 +29,12 @@ class RoundStateStore:
     Args:
         folder: Of one federation's training at this site; it is made when it is needed. None to keep the
             rounds in this process, as in a simulation.
+        rounds: How many of the last rounds are kept.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._store = None if folder is None else CheckpointStore(folder, keep=_ROUNDS)
+    def __init__(self, folder: Path | None = None, rounds: int = _ROUNDS) -> None:
+        self._store = None if folder is None else CheckpointStore(folder, keep=rounds)
+        self._rounds = rounds
         self._held: dict[int, Checkpoint] = {}
 
     @property
@@ -58,7 +60,7 @@ class RoundStateStore:
             values: Plain JSON values.
         """
         if self._store is None:
-            earlier = sorted(number for number in self._held if number < rounds_done)[1 - _ROUNDS :]
+            earlier = sorted(number for number in self._held if number < rounds_done)[1 - self._rounds :]
             self._held = {number: self._held[number] for number in earlier}
             self._held[rounds_done] = Checkpoint(rounds_done, dict(arrays), dict(values))
             return

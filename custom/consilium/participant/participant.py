@@ -69,7 +69,9 @@ class Participant:
     ) -> None:
         self.data = data
         self._algorithm = algorithm or DEFAULT_ALGORITHM
-        self._personal = RoundStateStore(memory / _PERSONAL if memory else None)
+        self._personal = RoundStateStore(
+            memory / _PERSONAL if memory else None, self._algorithm.personal_rounds
+        )
         processes = _processes(data, learning, compute)
         setup = TrainingSetup(
             learning,

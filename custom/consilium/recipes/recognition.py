@@ -16,6 +16,7 @@ from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobF
 from consilium.recipes.classes import class_path
 from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
+from consilium.recipes.fedbn import FedBNRecipe
 from consilium.recipes.fednova import FedNovaRecipe
 from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
@@ -30,6 +31,7 @@ RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     "fedadam": FedAdamRecipe,
     "fedyogi": FedYogiRecipe,
     "fednova": FedNovaRecipe,
+    "fedbn": FedBNRecipe,
     "check": ReadinessRecipe,
     "stats": StatisticsRecipe,
     "evaluate": EvaluationRecipe,

@@ -53,6 +53,14 @@ def test_each_site_has_its_patients_and_its_scores(card):
     assert f"| mean over sites | {sum(FINAL_DICE.values()) / 4:.3f} |" in text
 
 
+def test_it_says_that_the_results_are_of_models_of_the_sites_own(card):
+    stated = "The model files hold none of them"
+    assert stated in card(
+        settings={"learning": TRAINED.model_dump(mode="json"), "algorithm": {"name": "fedbn"}}
+    )
+    assert stated not in card()
+
+
 def test_the_final_models_results_are_of_test_patients_with_intervals(card):
     tested = federation().final_sites
     interval = {"dice": ScoreInterval(low=0.801, high=0.88)}

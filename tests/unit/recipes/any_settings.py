@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
+from consilium.recipes.fedbn import FedBNRecipe
 from consilium.recipes.fednova import FedNovaRecipe
 from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
@@ -110,6 +111,7 @@ algorithms = {
     FedAdamRecipe: {"server_rate": number(1e-4, 1), "beta1": number(0, 0.999), "tau": number(1e-8, 1)},
     FedYogiRecipe: {"server_rate": number(1e-4, 1), "beta2": number(0, 0.9999)},
     FedNovaRecipe: {},
+    FedBNRecipe: {},
 }
 training = st.one_of(
     *(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from consilium.federation.algorithms.base import AlgorithmJob, ServerAlgorithm
 from consilium.federation.algorithms.fedavg import ServerFedAvg
+from consilium.federation.algorithms.fedbn import ServerFedBN
 from consilium.federation.algorithms.fednova import ServerFedNova
 from consilium.federation.algorithms.server_optimizers import ServerFedAdam, ServerFedAvgM, ServerFedYogi
 from consilium.learning.algorithms.base import AlgorithmSettings
@@ -18,6 +19,7 @@ ALGORITHMS: dict[str, type[ServerAlgorithm]] = {
     "fedadam": ServerFedAdam,
     "fedyogi": ServerFedYogi,
     "fednova": ServerFedNova,
+    "fedbn": ServerFedBN,
 }
 """The server's half of each algorithm, by the name that a job gives."""
 

@@ -32,6 +32,7 @@ from consilium.federation.site.final_scores import score_final_model
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
 from consilium.federation.site.local_settings import read_site_settings
+from consilium.federation.site.personal_model import use_personal_model
 from consilium.federation.site.replies import (
     check_answer,
     check_outgoing,
@@ -210,7 +211,7 @@ class TaskHandlers:
         earlier = self._evaluations(fl_ctx).admit_trained(weights) if participant.data.test else 0
         final = score_final_model(
             participant,
-            participant.personalize(weights, model.current_round),
+            use_personal_model(participant, weights, model, self._settings, self._memory),
             get_task(self._settings.task).evaluation,
             min_count=read_site_settings(fl_ctx, self._task).min_count,
             cancelled=lambda: abort.triggered,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, SiteDialogue
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
+from consilium.learning.algorithms.fedbn import FedBNAlgorithmSettings
 from consilium.learning.algorithms.fednova import FedNovaAlgorithmSettings
 from consilium.learning.algorithms.fedprox import FedProxAlgorithmSettings, LocalFedProx
 from consilium.learning.algorithms.server_optimizers import (
@@ -43,6 +44,7 @@ ALGORITHMS: dict[str, AlgorithmParts] = {
     "fedadam": AlgorithmParts(FedAdamAlgorithmSettings, LocalFedAvg),
     "fedyogi": AlgorithmParts(FedYogiAlgorithmSettings, LocalFedAvg),
     "fednova": AlgorithmParts(FedNovaAlgorithmSettings, LocalFedAvg),
+    "fedbn": AlgorithmParts(FedBNAlgorithmSettings, LocalFedAvg),
 }
 """The site's half of each algorithm, by the name that a job gives."""
 
@@ -65,6 +67,17 @@ def parse_algorithm(values: Mapping[str, Any], *, source: str = "the job's algor
     if parts is None:
         raise ConfigurationError(f"{source}: name is {name!r:.80}; known: {', '.join(sorted(ALGORITHMS))}")
     return parts.settings.parse(values, source=source)
+
+
+def algorithm_caution(values: object) -> str:
+    """Return what a reader of a job's results has to know about its algorithm.
+
+    Args:
+        values: The algorithm as the job's record has it; one that is not known here has no caution.
+    """
+    name = values.get("name") if isinstance(values, Mapping) else None
+    parts = ALGORITHMS.get(name) if isinstance(name, str) else None
+    return parts.settings.caution if parts else ""
 
 
 def local_algorithm(settings: AlgorithmSettings, learning: LearningSettings) -> LocalAlgorithm:

@@ -61,6 +61,12 @@ class AlgorithmSettings(Settings):
 
     declaration: ClassVar[Declaration] = Declaration()
 
+    caution: ClassVar[str] = ""
+    """What a reader of the results has to know about them, in a sentence or two; shown by report and card."""
+
+    personal_rounds: ClassVar[int] = 2
+    """Rounds of which a site keeps its own weights. The best round's are needed at the job's end."""
+
     name: str
 
     def stays(self, weight: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from consilium.counts import counted, total_text
 from consilium.errors import RefusalCode
+from consilium.learning.algorithms import algorithm_caution
 from consilium.learning.model_file import BEST_MODEL
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
 from consilium.records.model_comparison import (
@@ -34,6 +35,7 @@ def list_cautions(federation: FederationRecord) -> list[str]:
     return [
         *_about_run(federation),
         *_about_learning(federation),
+        *_about_algorithm(federation),
         *_about_best(federation),
         *_about_rollbacks(federation),
         *_about_absences(federation),
@@ -49,6 +51,11 @@ def _about_run(federation: FederationRecord) -> Iterator[str]:
         reason = f": {federation.reason}" if federation.reason else ""
         state = "failed" if federation.status == "failed" else "had not ended when this report was made"
         yield f"The run {state}, after {done} of {counted(planned, 'round')}{reason}."
+
+
+def _about_algorithm(federation: FederationRecord) -> Iterator[str]:
+    if caution := algorithm_caution(federation.settings.get("algorithm")):
+        yield caution
 
 
 def _learned_nothing(federation: FederationRecord) -> bool:

@@ -34,6 +34,24 @@ TITLES: Final = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
 """Titles of the inputs, in their order."""
 
 
+_ON_GPU: Final[Mapping[str, Any]] = {
+    "rounds": 100,
+    "min_sites": 2,
+    "gpus_per_site": 1,
+    "task_request_seconds": 15.0,
+    "learning": {
+        "network": "segresnet",
+        "spacing_mm": 1.0,
+        "patch_voxels": [128, 128, 128],
+        "batch_size": 2,
+        "local_steps": None,
+        "local_epochs": 2,
+        "learning_rate": 2e-4,
+        "window_overlap": 0.5,
+    },
+}
+
+
 class BrainTumorSettings(SegmentationSettings):
     """Learning settings of brain tumor segmentation; the defaults are those of the CPU job."""
 
@@ -97,28 +115,15 @@ class BrainTumor(SegmentationTask):
 
     jobs: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fedavg": {"rounds": 16, "min_sites": 2},
-        "fedavg_gpu": {
-            "rounds": 100,
-            "min_sites": 2,
-            "gpus_per_site": 1,
-            "task_request_seconds": 15.0,
-            "learning": {
-                "network": "segresnet",
-                "spacing_mm": 1.0,
-                "patch_voxels": [128, 128, 128],
-                "batch_size": 2,
-                "local_steps": None,
-                "local_epochs": 2,
-                "learning_rate": 2e-4,
-                "window_overlap": 0.5,
-            },
-        },
+        "fedavg_gpu": _ON_GPU,
         "fedprox": {"rounds": 16, "min_sites": 2},
         "fedavgm": {"rounds": 16, "min_sites": 2},
         "fedadam": {"rounds": 16, "min_sites": 2},
         "fedyogi": {"rounds": 16, "min_sites": 2},
         # Only where sites take different numbers of steps does it differ from federated averaging.
         "fednova": {"rounds": 16, "min_sites": 2, "learning": {"local_steps": None, "local_epochs": 1.0}},
+        # The small network has no affine parameters in its normalization.
+        "fedbn": _ON_GPU,
         "check": {"min_sites": 2},
         "stats": {"min_sites": 2},
     }

@@ -1,8 +1,10 @@
 """Rounds of an algorithm by its two halves alone, at hospitals of a few voxels."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from learning.tiny import CPU, LEARNING, TinyTask
+from learning.tiny import CPU, LEARNING, TinyMethod, TinyTask
+from torch import nn
 
 from consilium.federation.algorithms import server_algorithm
 from consilium.federation.algorithms.base import AlgorithmJob, RoundStart
@@ -17,7 +19,15 @@ from consilium.learning.trainer import Trainer
 from consilium.learning.weights import MODEL, difference
 from consilium.records.federation import SiteReport
 
-TASK = TinyTask()
+
+class NormalizedMethod(TinyMethod):
+    """A layer behind a normalization with affine parameters."""
+
+    def build_network(self, settings):
+        return nn.Sequential(OrderedDict(norm=nn.GroupNorm(4, 4), conv=nn.Conv3d(4, 3, kernel_size=1)))
+
+
+TASK = TinyTask(NormalizedMethod)
 SETTINGS = LEARNING.model_copy(update={"local_steps": 4, "learning_rate": 0.05})
 ROUNDS = 3
 

@@ -71,4 +71,4 @@ def test_hospitals_of_different_size_train_another_model_than_with_federated_ave
     nova = train_rounds(sites, tmp_path / "nova", {"name": "fednova"}, learning=EPOCHS)
     assert [len(one) for one in plain.results.values()] == [3, 3]
     assert plain.results["south"][0].steps == 2 * plain.results["north"][0].steps
-    assert not np.array_equal(plain.models[-1]["weight"], nova.models[-1]["weight"])
+    assert not np.array_equal(plain.models[-1]["conv.weight"], nova.models[-1]["conv.weight"])
