@@ -49,6 +49,8 @@ class RefusalCode(str, Enum):
     LOCAL_MODEL = "local_model"
     ONLY_EVALUATES = "only_evaluates"
     MANY_MODELS = "many_models"
+    PRIVACY_DEMAND = "privacy_demand"
+    PRIVACY_BUDGET = "privacy_budget"
     PRIVACY_LEDGER = "privacy_ledger"
     DECLINED = "declined"
     TESTED = "already_tested"
@@ -113,6 +115,8 @@ _LASTING = frozenset(
         RefusalCode.FEW_PATIENTS,
         RefusalCode.FEW_PATIENTS_A_ROUND,
         RefusalCode.MANY_MODELS,
+        RefusalCode.PRIVACY_DEMAND,
+        RefusalCode.PRIVACY_BUDGET,
         RefusalCode.REPEATED_UPDATE,
         RefusalCode.EXCLUDED,
         RefusalCode.TESTED,

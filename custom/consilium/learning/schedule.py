@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from consilium.privacy.mechanism import SampledGaussian
 from consilium.tasks.learning_settings import LearningSettings
 
 
@@ -15,10 +16,12 @@ class Schedule:
     Attributes:
         round_index: The round, from 0.
         rounds: How many rounds the federation trains.
+        paid: What the site's ledger has paid for in this round; see `AlgorithmSettings.privacy_plan`.
     """
 
     round_index: int = 0
     rounds: int = 1
+    paid: tuple[SampledGaussian, ...] = ()
 
     def rate(self, settings: LearningSettings, step: int, steps: int) -> float:
         """Return the learning rate at a step of this round: linear warm-up, then half a cosine to 1 %."""

@@ -21,6 +21,7 @@ from consilium.learning.rounds import OnStep, TrainingResult
 from consilium.learning.schedule import Schedule
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import Weights, WeightSets
+from consilium.participant.privacy_payments import PrivacyPayments
 from consilium.participant.site_data import SiteData
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
@@ -52,6 +53,8 @@ class Participant:
         compute: What the site decides.
         memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: What the job decides about it; None for `DEFAULT_ALGORITHM`.
+        payments: Pays for the rounds of an algorithm with differential privacy, which trains nothing that is
+            not paid for.
 
     Raises:
         ConfigurationError: If the machine lacks what `compute` asks for.
@@ -66,8 +69,11 @@ class Participant:
         *,
         memory: Path | None = None,
         algorithm: AlgorithmSettings | None = None,
+        payments: PrivacyPayments | None = None,
     ) -> None:
         self.data = data
+        self.memory = memory
+        self._payments = payments
         self._algorithm = algorithm or DEFAULT_ALGORITHM
         self._personal = RoundStateStore(
             memory / _PERSONAL if memory else None, self._algorithm.personal_rounds
@@ -100,11 +106,13 @@ class Participant:
         Weights that the algorithm keeps here are this site's own, and not those received.
 
         Raises:
-            SiteRefusal: If this site only evaluates, the round showed too few patients, or too many of its
-                cases can no longer be read.
+            SiteRefusal: If this site only evaluates, the round showed too few patients, too many of its
+                cases can no longer be read, or the patients' privacy budget doesn't allow the round.
         """
         if self.data.role == "evaluates":
             raise SiteRefusal("this site only evaluates")
+        if self._payments is not None:
+            schedule = self._payments.pay(schedule)
         own = self._own_weights(schedule.round_index)
         start = {**weights, **{name: own[name] for name in own if self._algorithm.stays(name)}}
         result = self._learner.train(start, schedule, sets=sets, cancelled=cancelled, on_step=on_step)

@@ -92,6 +92,11 @@ class PatientRegister:
         """Hash of the site's secret, by which a model states whose sets of patients it was trained with."""
         return self._names.fingerprint
 
+    @property
+    def ledger_key(self) -> bytes:
+        """Key of the site's privacy ledger, which follows from the site's secret."""
+        return self._names.key_for("ledger")
+
     def split(self, cases: Sequence[CaseT], shares: SetShares) -> Split[CaseT]:
         """Divide cases into those to train, to validate and to test on; see `Sides`.
 

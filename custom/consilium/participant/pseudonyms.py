@@ -45,6 +45,14 @@ class Pseudonyms:
         """
         return int(self._digest(*parts, what=b"draw"), 16)
 
+    def key_for(self, use: str) -> bytes:
+        """Return a key for another use of the site's secret.
+
+        Args:
+            use: Its name.
+        """
+        return self._digest(use, what=b"key for").encode()
+
     def draw(self, patient: str) -> float:
         """Return a patient's number from 0 to 1.
 

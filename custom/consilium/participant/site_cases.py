@@ -23,6 +23,7 @@ from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRef
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
+from consilium.participant.withdrawals import Withdrawals
 from consilium.tasks.base import Task
 
 _logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def examine_cases(
 def read_site_cohort(
     site: SiteSettings, task: Task, *, index: SourceIndex, progress: Progress | None = None
 ) -> Cohort:
-    """Find a site's cases by names and labels; images are not examined.
+    """Find a site's cases by names and labels; images are not examined. Those of withdrawn patients are none.
 
     Args:
         site: What the hospital decides.
@@ -124,7 +125,8 @@ def read_site_cohort(
         DataError: The folder as a whole can't be used; a `FolderError` has a code.
         ConfigurationError: What the hospital states about it can't be used.
     """
-    return read_cohort(
+    withdrawals = Withdrawals.read(site.withdrawn_patients)
+    cohort = read_cohort(
         site.dataset,
         case_format=task.cases,
         convention=site.label_convention,
@@ -133,6 +135,7 @@ def read_site_cohort(
         index=index,
         progress=progress,
     )
+    return withdrawals.leave_out(cohort)
 
 
 def recall_site_cohort(

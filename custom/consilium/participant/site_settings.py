@@ -12,6 +12,7 @@ from typing_extensions import Self
 from consilium.data.split import SetShares
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.compute_settings import ComputeSettings
+from consilium.privacy.demand import PrivacyDemand
 from consilium.settings import Name, Settings
 from consilium.tasks.registry import TASKS, get_task, is_built_in, task_names, unlisted_reason
 
@@ -34,6 +35,7 @@ class TaskData(Settings):
     accepted_findings: Path | None = None
     subgroups_file: Path | None = None
     local_only_model: Path | None = None
+    withdrawn_patients: Path | None = None
 
 
 class SiteSettings(ComputeSettings):
@@ -141,6 +143,16 @@ class SiteSettings(ComputeSettings):
         description="The hospital's own model, as `consilium train --kit` writes it: a result folder or a "
         "model file. A job that evaluates models may have its scores compared with theirs; the model and "
         "the name of its file stay here. Default: none.",
+    )
+
+    privacy: PrivacyDemand = Field(
+        default=PrivacyDemand(),
+        description="What a job that trains must offer this hospital's patients, and their budget.",
+    )
+    withdrawn_patients: Path | None = Field(
+        default=None,
+        description="File of patients who withdrew, an id a line as in the dataset or the patients_file; no "
+        "job reads their cases any more. Default: none.",
     )
 
     tasks: dict[Name, TaskData] = Field(

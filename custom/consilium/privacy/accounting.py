@@ -71,9 +71,24 @@ def epsilon_spent(mechanisms: Iterable[SampledGaussian], delta: float) -> float:
         >>> round(epsilon_spent([job], delta=1e-3), 2)
         2.97
     """
-    if not SMALLEST_DELTA <= delta < 1:
-        raise ConfigurationError(f"delta is {delta:g}; allowed: from {SMALLEST_DELTA:g} to less than 1")
+    _check_delta(delta)
     return _epsilon(compose(mechanisms), delta)
+
+
+def is_within(mechanisms: Iterable[SampledGaussian], delta: float, epsilon: float) -> bool:
+    """Return whether mechanisms together have at most an epsilon; often faster than `epsilon_spent`.
+
+    Args:
+        mechanisms: See `epsilon_spent`.
+        delta: See `epsilon_spent`.
+        epsilon: What is allowed.
+
+    Raises:
+        ConfigurationError: If delta is outside its limits.
+    """
+    _check_delta(delta)
+    composed = compose(mechanisms)
+    return _bound(composed, delta) <= epsilon or _epsilon(composed, delta) <= epsilon
 
 
 def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, steps: int) -> float:
@@ -97,15 +112,27 @@ def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, st
     return _noise_multiplier(epsilon, delta, sampling_rate, steps)
 
 
+def _check_delta(delta: float) -> None:
+    if not SMALLEST_DELTA <= delta < 1:
+        raise ConfigurationError(f"delta is {delta:g}; allowed: from {SMALLEST_DELTA:g} to less than 1")
+
+
 @lru_cache(maxsize=4096)
-def _epsilon(mechanisms: tuple[SampledGaussian, ...], delta: float) -> float:
+def _bound(mechanisms: tuple[SampledGaussian, ...], delta: float) -> float:
     if not mechanisms:
         return 0.0
     with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # about orders at the ends
+        return _by_orders(mechanisms, delta)
+
+
+@lru_cache(maxsize=4096)
+def _epsilon(mechanisms: tuple[SampledGaussian, ...], delta: float) -> float:
+    bound = _bound(mechanisms, delta)
+    if not mechanisms or bound > _LARGEST_BY_GRID:
+        return bound
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # about orders at the ends, and integrals of rounded numbers
-        bound = _by_orders(mechanisms, delta)
-        if bound > _LARGEST_BY_GRID:
-            return bound
         try:
             by_grid = _by_grid(mechanisms, delta, bound)
         except _GRID_FAILURES:
@@ -203,9 +230,7 @@ def _enough_by_orders(epsilon: float, delta: float, rate: float, steps: int) -> 
     while high - low > 0.01:
         middle = (low + high) / 2
         mechanism = SampledGaussian(noise_multiplier=math.exp(middle), sampling_rate=rate, steps=steps)
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            enough = _by_orders([mechanism], delta) <= epsilon
+        enough = _bound((mechanism,), delta) <= epsilon
         low, high = (low, middle) if enough else (middle, high)
     return min(math.exp(high), LARGEST_NOISE)
 

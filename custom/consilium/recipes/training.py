@@ -173,7 +173,8 @@ class TrainingRecipe(JobRecipe):
         job.to_server(ScoreCurves(), id="tensorboard")
         questions = settings.algorithm.declaration.questions
         tasks = [PREPARE, TRAIN, VALIDATE, TEST, *questions, *([LOCAL_ONLY] if settings.local_only else [])]
-        job.to_clients(SiteExecutor(learning=learning, algorithm=algorithm), tasks=tasks)
+        executor = SiteExecutor(learning=learning, algorithm=algorithm, min_sites=settings.min_sites)
+        job.to_clients(executor, tasks=tasks)
         job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)
 

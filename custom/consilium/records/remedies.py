@@ -41,6 +41,10 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "has its part in the federation's model all the same",
     RefusalCode.LOCAL_MODEL: "the hospital trains one with `consilium train JOB --kit KIT`, and names it as "
     "local_only_model in its local/privacy.json; its log says what is wrong with one that it names",
+    RefusalCode.PRIVACY_DEMAND: "submit a job that offers what the reason demands, such as one with "
+    "differential privacy and a smaller epsilon; the hospital decides it in its local/privacy.json (privacy)",
+    RefusalCode.PRIVACY_BUDGET: "submit a job with fewer rounds or a smaller epsilon; `consilium ledger show "
+    "--kit KIT` at the site says what is left, and only the hospital can raise its budget",
     RefusalCode.PRIVACY_LEDGER: "`consilium ledger verify --kit KIT` at the site says what is wrong; its IT "
     "department restores both files of the ledger from their newest copy",
     RefusalCode.DECLINED: _ASK_THE_SITE,

@@ -60,6 +60,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         algorithm: The algorithm's name and settings; None for a job that trains nothing.
         min_patients: Fewest patients that the job wants behind an answer about a model; a hospital's own
             minimum counts where it is larger. None for a job that evaluates none.
+        min_sites: Fewest sites whose updates make a round of a training.
     """
 
     def __init__(
@@ -67,15 +68,17 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         learning: dict[str, Any],
         algorithm: dict[str, Any] | None = None,
         min_patients: int | None = None,
+        min_sites: int = 1,
     ) -> None:
         super().__init__()
         self.learning = learning
         self.algorithm = algorithm
         self.min_patients = min_patients
+        self.min_sites = min_sites
         self._journal = SiteJournal()
         self._state = StateReporter(self, self._journal)
         chosen = parse_algorithm(algorithm) if algorithm else DEFAULT_ALGORITHM
-        self._handlers = TaskHandlers(learning, chosen, self, self._state, self._journal)
+        self._handlers = TaskHandlers(learning, chosen, self, self._state, self._journal, min_sites)
         evaluator = SiteEvaluator(learning, min_patients or 1, self, self._state)
         self._evaluators: dict[str, Handler] = {EVALUATE: evaluator.evaluate}
         if min_patients is not None:  # in a job that evaluates models, and not in a training

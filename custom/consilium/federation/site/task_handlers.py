@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nvflare.apis.fl_component import FLComponent
@@ -45,7 +44,6 @@ from consilium.federation.site.replies import (
     to_reply,
 )
 from consilium.federation.site.state import StateReporter
-from consilium.federation.site.training_folder import training_folder
 from consilium.learning.algorithms import site_dialogue
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.rounds import TrainingResult
@@ -74,6 +72,7 @@ class TaskHandlers:
         component: Writes the site's log.
         state: Reports what the site is doing.
         journal: What the site keeps for itself.
+        min_sites: Fewest sites whose updates make a round.
     """
 
     def __init__(
@@ -83,7 +82,9 @@ class TaskHandlers:
         component: FLComponent,
         state: StateReporter,
         journal: SiteJournal,
+        min_sites: int,
     ) -> None:
+        self._min_sites = min_sites
         self._learning = learning
         self._task = str(learning.get("task", DEFAULT))
         if is_built_in(self._task):
@@ -94,7 +95,6 @@ class TaskHandlers:
         self._state = state
         self._journal = journal
         self._participant: Participant | None = None
-        self._memory: Path | None = None
 
     @cached_property
     def _settings(self) -> LearningSettings:
@@ -211,7 +211,7 @@ class TaskHandlers:
         earlier = self._evaluations(fl_ctx).admit_trained(weights) if participant.data.test else 0
         final = score_final_model(
             participant,
-            use_personal_model(participant, weights, model, self._settings, self._memory),
+            use_personal_model(participant, weights, model, self._settings, participant.memory),
             get_task(self._settings.task).evaluation,
             min_count=read_site_settings(fl_ctx, self._task).min_count,
             cancelled=lambda: abort.triggered,
@@ -236,14 +236,16 @@ class TaskHandlers:
             site,
             participant.personalize(weights, model.total_rounds),
             model.total_rounds,
-            memory=self._memory,
+            memory=participant.memory,
             state=self._state,
             fl_ctx=fl_ctx,
             abort=abort,
         )
         evaluation = get_task(self._settings.task).evaluation
         gain = measure_gain(pairs, evaluation, min_count=site.min_count)
-        self._journal.note_gain(gain, patient_gains(pairs, evaluation), evaluation.metrics, self._memory)
+        self._journal.note_gain(
+            gain, patient_gains(pairs, evaluation), evaluation.metrics, participant.memory
+        )
         report = report_on(participant, None, time.monotonic() - started)
         report.steps, report.gain = min(steps, MOST_STEPS), gain
         return to_reply(None, {}, report, model)
@@ -251,28 +253,28 @@ class TaskHandlers:
     def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
         """Prepare the site's data at the first task of the job; every later one finds it ready."""
         if self._participant is None:
-            from consilium.participant.participant import Participant
-            from consilium.participant.site_data import prepare_site
+            from consilium.federation.site.start_participant import start_participant
 
             site = read_site_settings(fl_ctx, self._task)
             run = request.meta.get(RUN_META)
-            data = prepare_site(
+            self._participant = start_participant(
                 site,
                 self._settings,
-                run=str(run),
+                self._algorithm,
+                job=str(fl_ctx.get_job_id()),
+                run=run,
+                rounds=request.total_rounds or 1,
+                min_sites=self._min_sites,
                 name=str(fl_ctx.get_identity_name()),
                 progress=lambda done, total, what: self._state.report_cases(
                     fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
                 ),
                 cancelled=lambda: abort.triggered,
             )
+            data = self._participant.data
             self._log_problems(data.problems, fl_ctx)
             self._component.log_info(fl_ctx, data.summary)
             self._journal.note_cases(data, site)
-            self._memory = training_folder(site.cache_dir, run)
-            self._participant = Participant(
-                data, self._settings, site, memory=self._memory, algorithm=self._algorithm
-            )
         return self._participant
 
     def _log_problems(self, problems: Sequence[Finding], fl_ctx: FLContext) -> None:

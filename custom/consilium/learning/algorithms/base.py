@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from consilium.errors import SiteRefusal
 from consilium.learning.schedule import Schedule
 from consilium.learning.weights import Weights, WeightSets
+from consilium.privacy.promise import PrivacyPlan, PrivacyPromise
 from consilium.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,6 +69,20 @@ class AlgorithmSettings(Settings):
     """Rounds of which a site keeps its own weights. The best round's are needed at the job's end."""
 
     name: str
+
+    def promise(self) -> PrivacyPromise:
+        """Return what the job promises a site's patients, by its settings alone; by default nothing."""
+        return PrivacyPromise()
+
+    def privacy_plan(self, learning: LearningSettings, rounds: int, patients: int) -> PrivacyPlan | None:
+        """Return the mechanisms that keep the promise at a site; None for an algorithm that promises nothing.
+
+        Args:
+            learning: What the job decides about training.
+            rounds: How many rounds it trains.
+            patients: Different patients in the site's training set.
+        """
+        return None
 
     def stays(self, weight: str) -> bool:
         """Return whether a weight of the model is each site's own and never leaves it.

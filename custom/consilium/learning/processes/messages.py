@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from consilium.data.cache import CachedCase
 from consilium.errors import RefusalCode
 from consilium.learning.compute_settings import ComputeSettings
+from consilium.privacy.mechanism import SampledGaussian
 from consilium.settings import Settings
 from consilium.tasks import TaskLearning
 from consilium.tasks.metrics import Scores
@@ -115,6 +116,7 @@ class Train(_Message):
     kind: Literal["train"] = "train"
     round_index: int
     rounds: int
+    paid: tuple[SampledGaussian, ...] = ()
 
 
 class Score(_Message):

@@ -132,7 +132,7 @@ class _Worker:
         sets = load_sets(self._folder.received)
         result = self._trainer.train(
             sets.pop(MODEL),
-            Schedule(command.round_index, command.rounds),
+            Schedule(command.round_index, command.rounds, command.paid),
             sets=sets,
             cancelled=self._site.cancelled,
             on_step=self._report_step if self._ranks.rank == 0 else lambda step, steps, loss: None,

@@ -115,7 +115,7 @@ class WorkerGroup:
 
         with self._running() as processes:
             save_sets(self._folder.received, {**(sets or {}), MODEL: weights})
-            command = Train(round_index=schedule.round_index, rounds=schedule.rounds)
+            command = Train(round_index=schedule.round_index, rounds=schedule.rounds, paid=schedule.paid)
             answers = self._ask(processes, command, cancelled, report)
             results = [answer for answer in answers if isinstance(answer, Trained)]
             trained = load_sets(self._folder.trained)

@@ -24,9 +24,9 @@ from consilium.federation.message_names import (
     TRAIN,
     VALIDATE,
 )
+from consilium.federation.site import start_participant
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.versions import component_versions
-from consilium.participant import site_data
 from consilium.participant.site_settings import TaskData
 from consilium.records.site_status import read_site_status
 
@@ -114,9 +114,11 @@ def test_the_final_evaluation_has_distances_and_trains_nothing(executor, engine,
 
 def test_data_is_prepared_once_a_job(executor, engine, tmp_path, monkeypatch):
     calls = []
-    prepare = site_data.prepare_site
+    prepare = start_participant.prepare_site
     monkeypatch.setattr(
-        site_data, "prepare_site", lambda *args, **options: calls.append(1) or prepare(*args, **options)
+        start_participant,
+        "prepare_site",
+        lambda *args, **options: calls.append(1) or prepare(*args, **options),
     )
     at_site(engine, site(tmp_path, ["P1"]))
     for task in (TRAIN, VALIDATE, VALIDATE):

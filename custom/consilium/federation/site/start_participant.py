@@ -1,0 +1,60 @@
+"""Start of a site's part in a training: what the job offers, the cases, what the patients' budget allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from consilium.data.case_format import Progress
+from consilium.federation.site.training_folder import training_folder
+from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.participant.participant import Participant
+from consilium.participant.privacy_payments import PrivacyPayments, require_offer
+from consilium.participant.site_data import prepare_site
+from consilium.participant.site_settings import SiteSettings
+from consilium.tasks.learning_settings import LearningSettings
+
+
+def start_participant(
+    site: SiteSettings,
+    learning: LearningSettings,
+    algorithm: AlgorithmSettings,
+    *,
+    job: str,
+    run: Any,
+    rounds: int,
+    min_sites: int,
+    name: str,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+) -> Participant:
+    """Prepare a site's cases for a job that it may take part in.
+
+    A job that offers less than the hospital demands is declined before anything but settings is read. One
+    whose plan would pass the patients' budget is declined before its first step.
+
+    Args:
+        site: What the hospital decides.
+        learning: What the job decides about training.
+        algorithm: What it decides about its algorithm.
+        job: The job's id.
+        run: Id of the job that the training began with, as the server reports it; another one than `job`
+            where it is resumed.
+        rounds: Rounds of the training.
+        min_sites: Fewest sites whose updates make a round.
+        name: The site's name.
+        progress: See `prepare_site`.
+        cancelled: See `prepare_site`.
+
+    Raises:
+        SiteRefusal: The site can't or may not take part.
+        ConsiliumError: See `prepare_site` and `Participant`.
+    """
+    require_offer(site, algorithm, sites=min_sites)
+    data = prepare_site(site, learning, run=str(run), name=name, progress=progress, cancelled=cancelled)
+    payments = PrivacyPayments(site, data, learning, algorithm, job)
+    # A resumed training has an unknown number of rounds left; each of them is still declined by itself.
+    resumed = isinstance(run, str) and run != job
+    payments.admit(rounds, left=1 if resumed else rounds)
+    memory = training_folder(site.cache_dir, run)
+    return Participant(data, learning, site, memory=memory, algorithm=algorithm, payments=payments)

@@ -1,0 +1,88 @@
+"""What a hospital demands of the jobs that train on its patients."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from consilium.counts import counted
+from consilium.privacy.promise import MOST_EPSILON, PrivacyLevel, PrivacyPromise
+from consilium.settings import MAX_SITES, Settings
+
+
+class PrivacyDemand(Settings):
+    """A hospital's demand, from its own settings; no job can change it.
+
+    Example:
+        >>> demand = PrivacyDemand(level=PrivacyLevel.FORMAL, job_epsilon=3.0)
+        >>> demand.shortfall(PrivacyPromise(epsilon=8.0), sites=2)
+        'it allows a job an epsilon of 3, and this job has 8'
+    """
+
+    level: PrivacyLevel = Field(
+        default=PrivacyLevel.NONE,
+        description="Least protection of a patient: none, reconstruction (noise, with a large epsilon), or "
+        "formal (an epsilon of at most 10).",
+    )
+    epsilon: float | None = Field(
+        default=None,
+        gt=0,
+        le=MOST_EPSILON,
+        description="Budget: the most that all jobs together may spend of a patient, for ever; default: no "
+        "limit.",
+    )
+    delta: float = Field(
+        default=1e-4,
+        ge=1e-10,
+        le=0.01,
+        description="At which delta a patient's epsilon is counted here, whatever delta a job has. Less than "
+        "one divided by the number of patients.",
+    )
+    job_epsilon: float | None = Field(
+        default=None,
+        gt=0,
+        le=MOST_EPSILON,
+        description="The most that one job may spend of a patient; default: no limit.",
+    )
+    min_sites: int = Field(
+        default=1, ge=1, le=MAX_SITES, description="Fewest sites whose updates a round of a job combines."
+    )
+    secure_aggregation: bool = Field(
+        default=False,
+        description="Whether a job has to hide this site's update from the server, in a sum of several.",
+    )
+
+    @model_validator(mode="after")
+    def _what_is_limited_is_counted(self) -> Self:
+        if self.level is PrivacyLevel.NONE and (self.epsilon is not None or self.job_epsilon is not None):
+            raise ValueError(
+                "epsilon and job_epsilon limit jobs with noise only; demand the level reconstruction or "
+                "formal as well, or a job without noise passes every limit"
+            )
+        return self
+
+    def shortfall(self, promise: PrivacyPromise, *, sites: int) -> str | None:
+        """Return what a job offers less than is demanded; None if nothing. It names no patient.
+
+        Args:
+            promise: The job's.
+            sites: Fewest sites whose updates a round of it combines.
+        """
+        if not promise.level.reaches(self.level):
+            return (
+                f"it demands {self.level.value} protection of patients, and this job offers {_offer(promise)}"
+            )
+        if self.job_epsilon is not None and (promise.epsilon or 0.0) > self.job_epsilon:
+            return f"it allows a job an epsilon of {self.job_epsilon:g}, and this job has {promise.epsilon:g}"
+        if sites < self.min_sites:
+            return f"it demands {counted(self.min_sites, 'site')} a round, and this job needs {sites} only"
+        if self.secure_aggregation and not promise.secure_aggregation:
+            return "it demands secure aggregation, and in this job the server sees single updates"
+        return None
+
+
+def _offer(promise: PrivacyPromise) -> str:
+    level = promise.level
+    return (
+        level.value if promise.epsilon is None else f"{level.value}, with an epsilon of {promise.epsilon:g}"
+    )

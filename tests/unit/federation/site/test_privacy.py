@@ -1,0 +1,115 @@
+"""What a hospital demands of a job's privacy, through the executor."""
+
+import pytest
+from learning.tiny import LEARNING, site
+from nvflare.apis.fl_constant import ReturnCode
+from openings import count_openings
+from toy_private import NOISE, STEPS, LocalPrivateToy, private_toy
+
+from consilium.federation.message_names import CODE_HEADER, PREPARE, REASON_HEADER, TEST, TRAIN, VALIDATE
+from consilium.federation.site.executor import SiteExecutor
+from consilium.participant.register_files import read_register
+from consilium.privacy.accounting import epsilon_spent
+from consilium.privacy.ledger import LEDGER_FILE, PrivacyLedger
+from consilium.privacy.mechanism import SampledGaussian
+
+from .answers import answer_of, at_site, execute, request
+
+ROUND = SampledGaussian(noise_multiplier=NOISE, sampling_rate=0.1, steps=STEPS)
+
+
+def executor_of(algorithm, min_sites=2) -> SiteExecutor:
+    return SiteExecutor(LEARNING.model_dump(mode="json"), algorithm, min_sites=min_sites)
+
+
+def hospital(engine, tmp_path, **privacy):
+    settings = site(tmp_path, privacy={"level": "formal", **privacy})
+    at_site(engine, settings)
+    return settings
+
+
+def refusal(reply) -> tuple[str, str]:
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    return reply.get_header(CODE_HEADER), reply.get_header(REASON_HEADER)
+
+
+@pytest.mark.parametrize("task", [PREPARE, TRAIN, VALIDATE, TEST])
+@pytest.mark.parametrize(
+    ("offered", "demanded"),
+    [
+        (None, {}),
+        ({"epsilon": 50.0}, {}),
+        ({"epsilon": 9.0}, {"job_epsilon": 3.0}),
+        ({"epsilon": 9.0}, {"min_sites": 3}),
+        ({"epsilon": 9.0}, {"secure_aggregation": True}),
+    ],
+)
+def test_a_job_that_offers_less_is_refused_before_anything_is_read(engine, tmp_path, task, offered, demanded):
+    settings = hospital(engine, tmp_path, **demanded)
+    with private_toy(**(offered or {})) as algorithm:
+        executor = executor_of(algorithm if offered else None)
+        with count_openings(settings.dataset) as opened:
+            code, reason = refusal(execute(executor, engine, task))
+    assert code == "privacy_demand"
+    assert str(tmp_path) not in reason
+    assert not opened
+    assert not settings.cache_dir.exists()
+    assert not settings.state_dir.exists()
+
+
+def test_a_round_is_trained_with_what_was_paid(engine, tmp_path):
+    settings = hospital(engine, tmp_path, epsilon=9.0)
+    with private_toy() as algorithm:
+        executor = executor_of(algorithm)
+        execute(executor, engine, PREPARE)
+        assert not (settings.state_dir / LEDGER_FILE).exists()
+        answer_of(execute(executor, engine, TRAIN, request(current_round=0)))
+        answer_of(execute(executor, engine, TRAIN, request(current_round=0)))
+    assert LocalPrivateToy.paid == [(ROUND,), (ROUND,)]
+    content = PrivacyLedger(settings.state_dir, read_register(settings).ledger_key).read()
+    assert [(entry.round_index, entry.attempt) for entry in content.entries] == [(0, 1), (0, 2)]
+
+
+def test_a_plan_beyond_the_budget_is_refused_before_the_first_round(engine, tmp_path):
+    two_rounds = epsilon_spent([ROUND.repeat(2)], 1e-4)
+    hospital(engine, tmp_path, epsilon=two_rounds * 0.99)
+    with private_toy() as algorithm:
+        executor = executor_of(algorithm)
+        for task in (PREPARE, TRAIN):
+            code, reason = refusal(execute(executor, engine, task))
+            assert code == "privacy_budget"
+            assert f"with 2 rounds: allowed {two_rounds * 0.99:g}, spent 0, then {two_rounds:.4g}" in reason
+    assert LocalPrivateToy.paid == []
+
+
+def test_a_round_beyond_the_budget_is_not_trained(engine, tmp_path):
+    two_rounds = epsilon_spent([ROUND.repeat(2)], 1e-4)
+    hospital(engine, tmp_path, epsilon=two_rounds)
+    with private_toy() as algorithm:
+        executor = executor_of(algorithm)
+        for index in (0, 0):
+            answer_of(execute(executor, engine, TRAIN, request(current_round=index)))
+        assert refusal(execute(executor, engine, TRAIN, request(current_round=1)))[0] == "privacy_budget"
+    assert len(LocalPrivateToy.paid) == 2
+
+
+def test_a_server_that_says_fewer_rounds_meets_the_budget_all_the_same(engine, tmp_path):
+    one_round = epsilon_spent([ROUND], 1e-4)
+    hospital(engine, tmp_path, epsilon=one_round)
+    with private_toy() as algorithm:
+        executor = executor_of(algorithm)
+        first = request(current_round=0, run="another")
+        answer_of(execute(executor, engine, TRAIN, first))
+        again = request(current_round=1, run="another")
+        assert refusal(execute(executor, engine, TRAIN, again))[0] == "privacy_budget"
+
+
+def test_a_damaged_ledger_stops_the_job_and_the_reason_names_no_path(engine, tmp_path):
+    settings = hospital(engine, tmp_path)
+    with private_toy() as algorithm:
+        executor = executor_of(algorithm)
+        answer_of(execute(executor, engine, TRAIN, request(current_round=0)))
+        (settings.state_dir / LEDGER_FILE).write_bytes(b"")
+        code, reason = refusal(execute(executor, engine, TRAIN, request(current_round=1)))
+    assert (code, reason) == ("privacy_ledger", "its privacy ledger can't be used; the site's log says why")
+    assert len(LocalPrivateToy.paid) == 1

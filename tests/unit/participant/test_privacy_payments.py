@@ -1,0 +1,216 @@
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from toy_private import NOISE, STEPS, PrivateToySettings
+
+from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
+from consilium.learning.algorithms import DEFAULT_ALGORITHM
+from consilium.learning.schedule import Schedule
+from consilium.participant.privacy_payments import PrivacyPayments, require_offer
+from consilium.participant.register_files import open_register, read_register
+from consilium.participant.site_data import SiteData
+from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.accounting import epsilon_spent
+from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.ledger import LEDGER_FILE, PrivacyLedger
+from consilium.privacy.mechanism import SampledGaussian
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
+
+LEARNING = BrainTumorSettings()
+ROUND = SampledGaussian(noise_multiplier=NOISE, sampling_rate=0.1, steps=STEPS)
+DELTA = 1e-4
+
+
+@dataclass(frozen=True)
+class OfPatient:
+    patient: str
+    id: str = "case"
+
+
+def cost(rounds: int) -> float:
+    return epsilon_spent([ROUND.repeat(rounds)], DELTA)
+
+
+FIVE_ROUNDS = (cost(5) + cost(6)) / 2
+"""A budget that is enough for five rounds, and not for six."""
+
+
+@pytest.fixture
+def hospital(tmp_path):
+    def build(**privacy: object) -> SiteSettings:
+        demand = PrivacyDemand.parse({"level": "formal", "delta": DELTA, **privacy}, source="test")
+        built = SiteSettings(dataset=tmp_path, state_dir=tmp_path / "state", privacy=demand)
+        with open_register(built):
+            pass
+        return built
+
+    return build
+
+
+def payments(site, job="job-1", patients=("a", "b", "c"), **algorithm) -> PrivacyPayments:
+    data = SiteData(tuple(OfPatient(patient) for patient in patients), ())  # type: ignore[arg-type]
+    return PrivacyPayments(site, data, LEARNING, PrivateToySettings(**algorithm), job)
+
+
+def ledger(site) -> PrivacyLedger:
+    return PrivacyLedger(site.state_dir, read_register(site).ledger_key)
+
+
+def refused(action) -> str:
+    with pytest.raises(SiteRefusal) as refusal:
+        action()
+    assert refusal.value.code is RefusalCode.PRIVACY_BUDGET
+    return refusal.value.public_reason
+
+
+def test_a_round_is_paid_for_all_its_patients_before_it_can_begin(hospital):
+    site = hospital()
+    schedule = payments(site).pay(Schedule(2, 5))
+    assert (schedule.round_index, schedule.rounds, schedule.paid) == (2, 5, (ROUND,))
+    content = ledger(site).read()
+    (entry,) = content.entries
+    assert (entry.job, entry.round_index, entry.attempt, entry.mechanisms) == ("job-1", 2, 1, (ROUND,))
+    assert len(content.sets[entry.patients]) == 3
+
+
+def test_the_ledger_names_no_patient(hospital):
+    site = hospital()
+    payments(site, patients=("Doe-Jane-1931", "Roe-Richard-1950")).pay(Schedule(0, 5))
+    for path in site.state_dir.iterdir():
+        assert b"Doe" not in path.read_bytes()
+        assert b"1950" not in path.read_bytes()
+
+
+def test_a_plain_job_pays_nothing_and_makes_no_ledger(hospital):
+    site = hospital()
+    data = SiteData((OfPatient("a"),), ())  # type: ignore[arg-type]
+    plain = PrivacyPayments(site, data, LEARNING, DEFAULT_ALGORITHM, "job-1")
+    plain.admit(10, left=10)
+    assert plain.pay(Schedule(0, 10)) == Schedule(0, 10)
+    assert not (site.state_dir / LEDGER_FILE).exists()
+
+
+def test_a_site_with_budget_for_five_rounds_stops_in_the_sixth(hospital):
+    site = hospital(epsilon=FIVE_ROUNDS)
+    job = payments(site)
+    job.admit(5, left=5)
+    for index in range(5):
+        job.pay(Schedule(index, 6))
+    reason = refused(lambda: job.pay(Schedule(5, 6)))
+    assert reason == (
+        f"this would pass a patient's privacy budget here, with this round: allowed {FIVE_ROUNDS:g}, spent "
+        f"{cost(5):.4g}, then {cost(6):.4g} (delta 0.0001)"
+    )
+    assert len(ledger(site).read().entries) == 5
+
+
+def test_a_new_job_and_a_new_process_do_not_make_it_forget(hospital):
+    site = hospital(epsilon=FIVE_ROUNDS)
+    for index in range(5):
+        payments(site, job=f"job-{index}").pay(Schedule(0, 1))
+    for job in ("job-0", "job-9"):
+        assert "this round" in refused(lambda job=job: payments(site, job=job).pay(Schedule(0, 1)))
+
+
+def test_a_round_that_is_repeated_takes_the_place_of_a_later_one(hospital):
+    site = hospital(epsilon=FIVE_ROUNDS)
+    for _ in range(3):
+        payments(site).pay(Schedule(0, 5))
+    payments(site).pay(Schedule(1, 5))
+    payments(site).pay(Schedule(2, 5))
+    refused(lambda: payments(site).pay(Schedule(3, 5)))
+
+
+def test_a_job_whose_whole_plan_passes_the_budget_is_refused_with_the_numbers(hospital):
+    site = hospital(epsilon=FIVE_ROUNDS)
+    payments(site).admit(5, left=5)
+    reason = refused(lambda: payments(site).admit(6, left=6))
+    assert f"with 6 rounds: allowed {FIVE_ROUNDS:g}, spent 0, then {cost(6):.4g}" in reason
+    payments(site, job="job-0").pay(Schedule(0, 5))
+    assert f"spent {cost(1):.4g}, then {cost(6):.4g}" in refused(lambda: payments(site).admit(5, left=5))
+    payments(site).admit(5, left=4)
+
+
+def test_one_patient_without_budget_is_enough_and_others_have_theirs(hospital):
+    site = hospital(epsilon=FIVE_ROUNDS)
+    for index in range(5):
+        payments(site, patients=("a",)).pay(Schedule(index, 5))
+    refused(lambda: payments(site, job="job-2").pay(Schedule(0, 5)))
+    payments(site, job="job-2", patients=("b", "c")).admit(5, left=5)
+
+
+def test_one_job_may_not_spend_more_than_the_hospital_allows_a_job(hospital):
+    site = hospital(job_epsilon=FIVE_ROUNDS)
+    for index in range(5):
+        payments(site).pay(Schedule(index, 5))
+    assert "the epsilon that it allows a job" in refused(lambda: payments(site).pay(Schedule(4, 5)))
+    payments(site, job="job-2").pay(Schedule(0, 5))
+
+
+def test_what_five_rounds_cost_exactly_is_enough_for_five(hospital):
+    payments(hospital(epsilon=cost(5))).admit(5, left=5)
+    refused(lambda: payments(hospital(epsilon=cost(5) * 0.999)).admit(5, left=5))
+
+
+def test_a_plan_that_does_not_keep_its_promise_pays_nothing(hospital):
+    site = hospital()
+    for use in (lambda one: one.admit(50, left=50), lambda one: one.pay(Schedule(0, 50))):
+        with pytest.raises(ConfigurationError, match="promises an epsilon of 1, and its plan for 50 rounds"):
+            use(payments(site, epsilon=1.0))
+        with pytest.raises(ConfigurationError, match="no plan"):
+            use(payments(site, plans=False))
+    assert ledger(site).read().entries == ()
+
+
+def test_a_damaged_ledger_lets_nothing_be_trained(hospital):
+    site = hospital()
+    payments(site).pay(Schedule(0, 5))
+    (site.state_dir / LEDGER_FILE).write_bytes(b"nothing")
+    for use in (lambda: payments(site).admit(5, left=5), lambda: payments(site).pay(Schedule(1, 5))):
+        with pytest.raises(SiteRefusal) as refusal:
+            use()
+        assert refusal.value.code is RefusalCode.PRIVACY_LEDGER
+
+
+def test_less_than_is_demanded_is_refused_by_settings_alone(hospital):
+    site = hospital(min_sites=3)
+    require_offer(site, PrivateToySettings(epsilon=9), sites=3)
+    for algorithm, sites in (
+        (PrivateToySettings(epsilon=11), 3),
+        (DEFAULT_ALGORITHM, 3),
+        (PrivateToySettings(), 2),
+    ):
+        with pytest.raises(SiteRefusal) as refusal:
+            require_offer(site, algorithm, sites=sites)
+        assert refusal.value.code is RefusalCode.PRIVACY_DEMAND
+        assert refusal.value.code.lasts
+
+
+TRAIN = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from participant.test_privacy_payments import Schedule, SiteSettings, payments
+job = payments(SiteSettings.model_validate_json(sys.argv[1]))
+for index in range(100):
+    print(job.pay(Schedule(index, 5)).round_index, flush=True)
+"""
+
+
+def test_what_a_killed_process_paid_counts_for_the_next_job(hospital):
+    site = hospital(epsilon=FIVE_ROUNDS)
+    command = [sys.executable, "-c", TRAIN, site.model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        begun = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGKILL)
+    assert begun == ["0\n", "1\n"]
+    left = 5 - len(ledger(site).read().entries)
+    assert left <= 3
+    for index in range(left):
+        payments(site, job="job-2").pay(Schedule(index, 5))
+    refused(lambda: payments(site, job="job-2").pay(Schedule(left, 5)))
