@@ -42,12 +42,11 @@ class Head:
         gray: Share of gray matter; the three shares add up to 1 in the brain and are 0 outside.
         white: Share of white matter.
         csf: Share of cerebrospinal fluid.
-        vessel: Share of what takes up contrast agent in health: cortical veins, choroid plexus.
         brain: The skull-stripped brain.
         cerebrum: Tissue above the tentorium, the membrane that keeps gliomas of the cerebrum out of the
             cerebellum.
-        side_mm: Signed distance from the mid-sagittal plane as this patient's anatomy, mass effect included,
-            has it.
+        position_mm: Where each voxel lies in the average head, `(3, X, Y, Z)` in MNI space, so that what
+            belongs to a place of the anatomy follows this patient's shape and the push of the mass.
         center_mm: Where the mass sits, in mm from the first voxel of the box.
         spacing_mm: Size of a voxel.
         box: The place of the maps in the stored grid.
@@ -56,13 +55,17 @@ class Head:
     gray: FloatMap
     white: FloatMap
     csf: FloatMap
-    vessel: FloatMap
     brain: BoolMap
     cerebrum: BoolMap
-    side_mm: FloatMap
+    position_mm: FloatMap
     center_mm: Point
     spacing_mm: float
     box: tuple[slice, slice, slice]
+
+    @property
+    def side_mm(self) -> FloatMap:
+        """Signed distance from the mid-sagittal plane of this patient's anatomy, mass effect included."""
+        return cast("FloatMap", self.position_mm[0])
 
 
 def grow_head(atlas: Atlas, grid: VoxelGrid, mass: Mass, rng: np.random.Generator) -> Head:
@@ -97,10 +100,9 @@ def grow_head(atlas: Atlas, grid: VoxelGrid, mass: Mass, rng: np.random.Generato
         gray=gray,
         white=white,
         csf=csf,
-        vessel=_vessels(position, csf, grid.spacing_mm, rng),
         brain=brain,
         cerebrum=brain & _above_tentorium(position),
-        side_mm=position[0],
+        position_mm=position,
         center_mm=((np.array(seat) - 1) * knot - first) * grid.spacing_mm,
         spacing_mm=grid.spacing_mm,
         box=box,
@@ -216,18 +218,6 @@ def _above_tentorium(position: FloatMap) -> BoolMap:
     cerebellum = (y < -34) & (z < tent)
     brainstem = (x < 16) & (y < -8) & (z < -8)
     return cast("BoolMap", ~(cerebellum | brainstem))
-
-
-def _vessels(position: FloatMap, csf: FloatMap, spacing: float, rng: np.random.Generator) -> FloatMap:
-    """Share of enhancing vessel per voxel: thin veins in the sulci, and the choroid plexus in both atria."""
-    course = smooth_noise(rng, csf.shape, width_mm=5, spacing_mm=spacing)
-    # None near the midline: that CSF is in the ventricles.
-    veins = np.clip(1.5 * (course - 1.1), 0, 1) * np.clip((np.abs(position[0]) - 28) / 8, 0, 1)
-    plexus = np.zeros_like(csf)
-    for side in (-1, 1):
-        seat = np.array([side * 22.0, -40.0, 9.0], np.float32)
-        plexus += np.exp(-np.sum(((position - _column(seat)) / 6.0) ** 2, axis=0))
-    return cast("FloatMap", csf * np.clip(0.7 * veins + 0.6 * plexus, 0, 0.9))
 
 
 def _brain_box(atlas: Atlas, position: FloatMap) -> tuple[slice, slice, slice]:

@@ -43,6 +43,11 @@ class CohortOptions(Settings):
     missing_et: float | None = Field(
         default=None, description="Share of patients without enhancing tumor, 0 to 1; without it, the demo's."
     )
+    cropped: float | None = Field(
+        default=None,
+        description="Share of patients whose images lack the base of the brain, often its top, too, 0 to 1; "
+        "without it, none.",
+    )
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ def _specification(options: CohortOptions) -> CohortSpec:
             one["tumor_mix"] = {"small": 0.0, "medium": 0.0, "large": 0.0, **options.tumor_mix}
         if options.missing_et is not None:
             one["missing_et"] = options.missing_et
+        if options.cropped is not None:
+            one["cropped"] = options.cropped
     shape = _size_for(options.spacing) if options.size is None else _size(options.size)
     return CohortSpec.parse(
         {

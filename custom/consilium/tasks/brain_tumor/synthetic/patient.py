@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas
+from consilium.tasks.brain_tumor.synthetic.field_of_view import short_field
 from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.head import Head, grow_head
+from consilium.tasks.brain_tumor.synthetic.healthy_signs import grow_healthy_signs
 from consilium.tasks.brain_tumor.synthetic.scanner import Modality, acquire
 from consilium.tasks.brain_tumor.synthetic.signal import make_specimen
 from consilium.tasks.brain_tumor.synthetic.spec import HospitalSpec
-from consilium.tasks.brain_tumor.synthetic.tumor import LabelMap, grow_tumor, plan_tumor
+from consilium.tasks.brain_tumor.synthetic.tumor import Label, LabelMap, grow_tumor, plan_tumor
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,30 @@ def make_patient(atlas: Atlas, grid: VoxelGrid, hospital: HospitalSpec, index: i
         seed: The cohort's seed.
     """
     entropy = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(hospital.name.encode()), index))
-    plan_rng, head_rng, tumor_rng, scan_rng = (np.random.default_rng(child) for child in entropy.spawn(4))
-    plan = plan_tumor(atlas, hospital.tumor_mix, enhancing=not _is_low_grade(hospital, index), rng=plan_rng)
+    plan_rng, head_rng, tumor_rng, scan_rng, healthy_rng, field_rng = (
+        np.random.default_rng(child) for child in entropy.spawn(6)
+    )
+    low_grade = _is_dealt(hospital.missing_et, index)
+    plan = plan_tumor(atlas, hospital.tumor_mix, enhancing=not low_grade, rng=plan_rng)
     head = grow_head(atlas, grid, plan.mass, head_rng)
     tumor = grow_tumor(head, plan, tumor_rng)
-    specimen = make_specimen(head, tumor, scan_rng)
-    images = acquire(hospital.scanner, specimen, head.brain, grid.spacing_mm, scan_rng)
+    specimen = make_specimen(head, tumor, grow_healthy_signs(head, healthy_rng), scan_rng)
+    field = head.brain
+    if _is_dealt(hospital.cropped, index, turn=0.5):
+        field = short_field(head.brain, tumor.label, grid.spacing_mm, field_rng)
+    images = acquire(hospital.scanner, specimen, field, grid.spacing_mm, scan_rng)
     return Patient(
         images={modality: _on_grid(image, head, grid) for modality, image in images.items()},
-        label=_on_grid(tumor.label, head, grid),
+        label=_on_grid(np.where(field, tumor.label, np.uint8(Label.BACKGROUND)), head, grid),
     )
 
 
-def _is_low_grade(hospital: HospitalSpec, index: int) -> bool:
-    """Deal out low-grade patients evenly, so that every share is met exactly and none is all bad luck."""
-    before, after = (int(count * hospital.missing_et + 1e-9) for count in (index, index + 1))
+def _is_dealt(share: float, index: int, turn: float = 0.0) -> bool:
+    """Deal out a property evenly, so that every share is met exactly and no hospital has bad luck.
+
+    Another `turn` deals to other patients, so that two properties don't always meet.
+    """
+    before, after = (int(count * share + turn + 1e-9) for count in (index, index + 1))
     return after > before
 
 

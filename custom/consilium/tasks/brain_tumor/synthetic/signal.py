@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from consilium.tasks.brain_tumor.synthetic.head import Head
+from consilium.tasks.brain_tumor.synthetic.healthy_signs import HealthySigns
 from consilium.tasks.brain_tumor.synthetic.noise import FloatMap, smooth_noise
 from consilium.tasks.brain_tumor.synthetic.tumor import Tumor
 
@@ -57,6 +58,8 @@ TISSUES: Mapping[str, TissueProperties] = {
     "solid": TissueProperties(1850, 150, 0.87, 0.02, 0.10),
     "enhancing": TissueProperties(1600, 130, 0.84, 0.24, 0.14),
     "edema": TissueProperties(1750, 165, 0.86, 0.005, 0.09),
+    "gliosis": TissueProperties(1500, 140, 0.85, 0.005, 0.09),
+    "bright_gray": TissueProperties(1450, 126, 0.84, 0.01, 0.06),
 }
 
 _FREE_WATER_T1_MS = 4000.0
@@ -80,20 +83,30 @@ class Specimen:
     patient: Mapping[str, float]
 
 
-def make_specimen(head: Head, tumor: Tumor, rng: np.random.Generator) -> Specimen:
-    """Put a tumor into a head: the core replaces what was there, edema mixes with it."""
+def make_specimen(head: Head, tumor: Tumor, healthy: HealthySigns, rng: np.random.Generator) -> Specimen:
+    """Put a tumor into a head: the core replaces what was there, edema mixes with it.
+
+    Args:
+        head: The anatomy.
+        tumor: The tumor.
+        healthy: What looks like a tumor in some image and is none.
+        rng: The source of randomness.
+    """
     core = np.clip(tumor.necrosis + tumor.solid + tumor.enhancing, 0, 1)
-    healthy = (1 - core) * (1 - tumor.edema)
-    tissue = healthy * (1 - head.vessel)
+    spared = (1 - core) * (1 - tumor.edema)
+    bloodless = spared * (1 - healthy.vessel)
+    tissue = bloodless * (1 - healthy.gliosis)
     shares = {
-        "gray": tissue * head.gray,
-        "white": tissue * head.white,
+        "gray": tissue * (1 - healthy.bright_gray) * head.gray,
+        "white": tissue * (1 - healthy.bright_gray) * head.white,
         "csf": tissue * head.csf,
-        "vessel": healthy * head.vessel,
+        "vessel": spared * healthy.vessel,
         "necrosis": tumor.necrosis,
         "solid": tumor.solid,
         "enhancing": tumor.enhancing,
         "edema": (1 - core) * tumor.edema,
+        "gliosis": bloodless * healthy.gliosis,
+        "bright_gray": tissue * healthy.bright_gray * (head.gray + head.white),
     }
     texture = 0.5 * smooth_noise(rng, head.brain.shape, width_mm=3, spacing_mm=head.spacing_mm)
     texture += 0.85 * smooth_noise(rng, head.brain.shape, width_mm=8, spacing_mm=head.spacing_mm)

@@ -20,6 +20,7 @@ class HospitalSpec(BaseModel):
         scanner: What it images them with.
         missing_et: Share of patients without enhancing tumor (low-grade gliomas), 0 to 1. Dealt out evenly,
             so a hospital of 10 with 0.2 has exactly 2.
+        cropped: Share of patients whose images lack the base of the brain, often its top, too.
         tumor_mix: How often each tumor size occurs.
     """
 
@@ -30,6 +31,7 @@ class HospitalSpec(BaseModel):
     cases: int = Field(ge=1, le=9999)
     scanner: Scanner = Scanner()
     missing_et: float = Field(default=0.1, ge=0, le=1)
+    cropped: float = Field(default=0.0, ge=0, le=1)
     tumor_mix: TumorMix = TumorMix()
 
 
