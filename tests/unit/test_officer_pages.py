@@ -7,7 +7,13 @@ import pytest
 
 from consilium.cli.main import app
 from consilium.records.bounds import MOST_ENTRIES
-from consilium.report.privacy.statement import DataFlow, PrivacyStatement, StatementSection
+from consilium.report.privacy.statement import (
+    DataFlow,
+    OfferedProtection,
+    PrivacyStatement,
+    SpentBudget,
+    StatementSection,
+)
 
 ROOT = Path(__file__).parents[2]
 PRIVACY = (ROOT / "docs/privacy.md").read_text()
@@ -33,11 +39,19 @@ def test_every_command_of_the_template_exists():
     assert "privacy" in known
 
 
-@pytest.mark.parametrize(("place", "model"), [("flows", DataFlow), ("sections", StatementSection)])
+@pytest.mark.parametrize(
+    ("place", "model"),
+    [
+        ("flows[]", DataFlow),
+        ("sections[]", StatementSection),
+        ("protection", OfferedProtection),
+        ("budget", SpentBudget),
+    ],
+)
 def test_the_keys_that_programs_may_rely_on_are_those_of_the_file(place, model):
-    listed = re.search(rf"`{place}\[\]\.{{([\w,]+)}}`", PRIVACY)
+    listed = re.search(rf"`{re.escape(place)}\.{{([\w,]+)}}`", PRIVACY)
     assert listed[1].split(",") == list(model.model_fields)
-    assert place in PrivacyStatement.model_fields
+    assert place.removesuffix("[]") in PrivacyStatement.model_fields
 
 
 def test_lists_of_a_statement_are_bounded():

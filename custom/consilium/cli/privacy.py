@@ -43,6 +43,15 @@ def privacy(
             show_default=False,
         ),
     ] = None,
+    patients: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="Training patients of the hospital: the page of a job with noise then has the noise.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write what a job takes from a hospital, who sees it and what protects it: HTML, PDF and JSON.
 
@@ -55,7 +64,8 @@ def privacy(
         from consilium.report.privacy.write import write_privacy
         from consilium.site_check.privacy_page import describe_privacy
 
-        statement = describe_privacy(job, None if kit is None else Kit(kit.expanduser()))
+        opened = None if kit is None else Kit(kit.expanduser())
+        statement = describe_privacy(job, opened, patients=patients)
         output_folder(out, "--out")
         page = write_privacy(out, statement)
     say_result(page)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from consilium.errors import ConfigurationError
+from consilium.learning.algorithms import ALGORITHMS
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.evaluation import EvaluationSettings
@@ -20,6 +23,7 @@ from consilium.report.privacy.facts import (
     EvaluationFacts,
     JobFacts,
     KindFacts,
+    NoisePlan,
     ReadinessFacts,
     Source,
     StatisticsFacts,
@@ -31,7 +35,7 @@ _NAME = "job"
 """Of a recipe that is built from a record: a record's name is any text."""
 
 
-def facts_of_recipe(recipe: JobRecipe) -> JobFacts:
+def facts_of_recipe(recipe: JobRecipe, *, patients: int | None = None) -> JobFacts:
     """Return what a job asks, before it runs.
 
     Example:
@@ -41,9 +45,10 @@ def facts_of_recipe(recipe: JobRecipe) -> JobFacts:
 
     Args:
         recipe: The job's.
+        patients: Training patients of a hospital, from which the noise follows; None if not known.
 
     Raises:
-        ConfigurationError: If its task is not installed.
+        ConfigurationError: If its task is not installed, or no noise keeps the job's promise for so many.
     """
     settings = recipe.settings
     if isinstance(settings, StatisticsSettings):
@@ -52,7 +57,7 @@ def facts_of_recipe(recipe: JobRecipe) -> JobFacts:
         return _facts(settings.name, settings.task, "settings", of_kind)
     task = str(settings.model_dump(include={"learning"})["learning"]["task"])
     if isinstance(settings, TrainingSettings):
-        of_kind = _training(settings)
+        of_kind = _training(settings, patients)
     elif isinstance(settings, EvaluationSettings):
         models = tuple(one.name for one in settings.models)
         of_kind = EvaluationFacts(models, settings.local_only, settings.min_patients)
@@ -121,7 +126,7 @@ def _facts(name: str, task_name: str, source: Source, of_kind: KindFacts) -> Job
     )
 
 
-def _training(settings: TrainingSettings) -> TrainingFacts:
+def _training(settings: TrainingSettings, patients: int | None = None) -> TrainingFacts:
     algorithm, learning = settings.algorithm, settings.learning
     declared = algorithm.declaration
     return TrainingFacts(
@@ -133,11 +138,35 @@ def _training(settings: TrainingSettings) -> TrainingFacts:
         sent=declared.sent,
         received=declared.received,
         numbers=dict(declared.numbers),
-        questions=tuple(declared.questions),
+        questions={name: _first_line(model) for name, model in declared.questions.items()},
         keeps_weights=type(algorithm).stays is not AlgorithmSettings.stays,
         rule=settings.aggregation.rule,
         local_only=settings.local_only,
         min_ready=settings.admission.min_ready if settings.admission else None,
         starts_trained=settings.initial is not None,
         resumes=settings.resume is not None,
+        algorithm=algorithm.model_dump(mode="json"),
+        promise=algorithm.promise(),
+        plan=None if patients is None else _plan(settings, patients),
+        withholds_losses=ALGORITHMS[algorithm.name].local.withholds_losses,
+        withholds_scores=bool(getattr(algorithm, "withholds_scores", False)),
     )
+
+
+def _plan(settings: TrainingSettings, patients: int) -> NoisePlan | None:
+    plan = settings.algorithm.privacy_plan(settings.learning, settings.rounds, patients)
+    if plan is None:
+        return None
+    gradients = plan.over(settings.rounds)[0]
+    return NoisePlan(
+        patients=patients,
+        steps=gradients.steps,
+        sampling_rate=gradients.sampling_rate,
+        noise_multiplier=gradients.noise_multiplier,
+        delta=plan.delta,
+    )
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    """What a model of an answer says of itself."""
+    return (model.__doc__ or "").strip().partition("\n")[0]

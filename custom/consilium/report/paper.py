@@ -28,6 +28,9 @@ _GAP: Final = 7.0
 _FINE: Final = 10
 """Pixels per point on which text is measured."""
 
+_UNSURE: Final = 0.03
+"""A line whose words together differ from a width by no more than this share is measured as a whole."""
+
 _PAPER: Final = "#ffffff"
 _RULE: Final = "#d5dae0"
 INK: Final = "#1d2329"
@@ -79,6 +82,7 @@ class Paper:
         self._sheets = [_new_sheet()]
         # Fine, because a canvas rounds a letter's width to whole pixels, and a PDF does not.
         self._measure = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=72 * _FINE)).get_renderer()
+        self._widths: dict[tuple[str, float, str], float] = {}
         self._y = _HEIGHT - _MARGIN
 
     @property
@@ -247,8 +251,20 @@ class Paper:
         """Whether a line fits into a width; a single letter always does."""
         if len(line) < 2:
             return True
-        measured = self._measure.get_text_width_height_descent(line, style.font, False)[0]
-        return float(measured) / _FINE <= width
+        words = line.split(" ")
+        estimate = sum(self._width(word, style) for word in words)
+        estimate += (len(words) - 1) * self._width("\N{NO-BREAK SPACE}", style)
+        if abs(estimate - width) > _UNSURE * width:
+            return estimate < width
+        return self._width(line, style) <= width
+
+    def _width(self, text: str, style: TextStyle) -> float:
+        """Width of a text in points; measuring takes most of the time, so none is measured twice."""
+        key = (text, style.size, style.weight)
+        if key not in self._widths:
+            measured = self._measure.get_text_width_height_descent(text, style.font, False)[0]
+            self._widths[key] = float(measured) / _FINE
+        return self._widths[key]
 
 
 def _new_sheet() -> Figure:

@@ -15,6 +15,10 @@ from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
 from consilium.errors import ConfigurationError
 from consilium.federation.site.local_settings import listed_tasks, parse_site_settings, scope_properties
 from consilium.federation.versions import component_versions
+from consilium.participant.register_files import read_register
+from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
+from consilium.privacy.spending import group_patients, largest_epsilon
 from consilium.provisioning.kit import Kit
 from consilium.recipes.base import APP, META, SERVER_CONFIG
 from consilium.recipes.catalog import build_recipe
@@ -23,7 +27,7 @@ from consilium.recipes.privacy_facts import facts_of_recipe, facts_of_record
 from consilium.recipes.strict_json import parse_json
 from consilium.records.job_record import JobRecord, load_record
 from consilium.report.privacy.build import state_privacy
-from consilium.report.privacy.facts import JobFacts, SiteFacts
+from consilium.report.privacy.facts import BudgetFacts, JobFacts, SiteFacts
 from consilium.report.privacy.happened import describe_record
 from consilium.report.privacy.statement import PrivacyStatement
 from consilium.tasks.registry import only_listed_tasks
@@ -44,21 +48,23 @@ class DescribedJob:
     record: JobRecord | None = None
 
 
-def describe_privacy(job: str, kit: Kit | None = None) -> PrivacyStatement:
+def describe_privacy(job: str, kit: Kit | None = None, *, patients: int | None = None) -> PrivacyStatement:
     """Return the officer's page of a job as data.
 
     Args:
         job: A name of `consilium jobs list`, the folder of an exported job, or a job's downloaded result.
         kit: The hospital's, whose settings then count. Nothing of it is changed.
+        patients: Its training patients, from which a job's noise follows; None if not known.
 
     Raises:
         ConfigurationError: If there is no such job, it can't be used, or the kit is no hospital's or has no
             usable settings.
-        SiteRefusal: If the job's task is of another package and the hospital has not listed it.
+        SiteRefusal: See `read_site_facts`.
+        DataError: See `read_site_facts`.
     """
     listed = None if kit is None else listed_tasks(kit.local / WorkspaceConstants.PRIVACY_CONFIG)
     with nullcontext() if listed is None else only_listed_tasks(listed):
-        found = _find_job(job)
+        found = _find_job(job, patients)
         site = SiteFacts() if kit is None else read_site_facts(kit, found.facts.task, found.scope)
         happened = None if found.record is None else describe_record(found.record, site.name)
         return state_privacy(found.facts, site, version=component_versions()["consilium"], happened=happened)
@@ -74,7 +80,9 @@ def read_site_facts(kit: Kit, task: str, scope: str | None) -> SiteFacts:
 
     Raises:
         ConfigurationError: If it is the server's kit, or its policy can't be used.
-        SiteRefusal: If the task is of another package and the hospital has not listed it.
+        SiteRefusal: If the task is of another package and the hospital has not listed it, or its ledger can't
+            be trusted or read.
+        DataError: If the site's secret, which verifies the ledger, can't be read.
     """
     if kit.kind == "server":
         raise ConfigurationError(
@@ -83,13 +91,36 @@ def read_site_facts(kit: Kit, task: str, scope: str | None) -> SiteFacts:
     source = kit.local / WorkspaceConstants.PRIVACY_CONFIG
     properties = scope_properties(source, scope)
     settings = parse_site_settings(properties, source=source, root=kit.root.resolve())
+    own = settings.for_task(task)
     resources = kit.read_json(kit.policy_file(WorkspaceConstants.RESOURCES_CONFIG) or "local/resources.json")
     return SiteFacts.of(
-        settings.for_task(task),
+        own,
         name=kit.site_name,
         scope=scope,
         filters=tuple(_filters(parse_json(source.read_bytes()), scope)),
         streams_logs=resources.get(ALLOW_LOG_STREAMING_VAR, True) is not False,
+        budget=read_budget(own),
+    )
+
+
+def read_budget(site: SiteSettings) -> BudgetFacts | None:
+    """Return what a hospital's ledger says; None where no job has paid yet.
+
+    Args:
+        site: What the hospital decides about the job's task, with its folders resolved.
+
+    Raises:
+        SiteRefusal: If the ledger can't be trusted or read.
+        DataError: If the site's secret, which verifies it, can't be read.
+    """
+    if not any((site.state_dir / name).exists() for name in (LEDGER_FILE, HEADS_FILE)):
+        return None
+    content = PrivacyLedger(site.state_dir, read_register(site).ledger_key).read()
+    return BudgetFacts(
+        jobs=len({one.job for one in content.entries}),
+        payments=len(content.entries),
+        spent=largest_epsilon(group_patients(content), site.privacy.delta),
+        head=content.head,
     )
 
 
@@ -101,13 +132,14 @@ def _filters(policy: Any, scope: str | None) -> list[str]:
     return [str(one["path"]) for one in listed if isinstance(one, Mapping) and "path" in one]
 
 
-def _find_job(name_or_folder: str) -> DescribedJob:
+def _find_job(name_or_folder: str, patients: int | None) -> DescribedJob:
     folder = Path(name_or_folder).expanduser()
     if not folder.is_dir():
-        return DescribedJob(facts_of_recipe(build_recipe(name_or_folder)))
+        return DescribedJob(facts_of_recipe(build_recipe(name_or_folder), patients=patients))
     if (folder / APP / SERVER_CONFIG).is_file():
         recipe = read_recipe(folder)
         meta = parse_json((folder / META).read_bytes())
-        return DescribedJob(facts_of_recipe(recipe), meta.get(JobMetaKey.SCOPE.value) or None)
+        facts = facts_of_recipe(recipe, patients=patients)
+        return DescribedJob(facts, meta.get(JobMetaKey.SCOPE.value) or None)
     record = load_record(folder)
     return DescribedJob(facts_of_record(record), record=record)

@@ -29,6 +29,7 @@ STATISTICS, READINESS = "brain_tumor_stats", "brain_tumor_check"
 
 MATTERS = [
     (TRAINING, {"rounds": 7}, "7 rounds"),
+    ("brain_tumor_fedprox", {"algorithm.mu": 0.75}, "name fedprox, mu 0.75"),
     (TRAINING, {"min_sites": 1}, "A round counts with a single hospital"),
     (TRAINING, {"min_sites": 2}, "A round counts with two hospitals"),
     (TRAINING, {"min_sites": 5}, "A round counts with 5 hospitals"),

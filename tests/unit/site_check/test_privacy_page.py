@@ -4,14 +4,22 @@ import json
 from pathlib import Path
 
 import pytest
+from privacy.ledgers import ROUND, payment
 
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, SiteRefusal
+from consilium.participant.register_files import open_register
+from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.accounting import epsilon_spent
+from consilium.privacy.ledger import LEDGER_FILE, PrivacyLedger
 from consilium.provisioning.kit import Kit
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
+from consilium.report.privacy.page import render_privacy
 from consilium.site_check.privacy_page import describe_privacy
 
 from .federation import SERVER, read, write
+
+JOBS = Path(__file__).parents[3] / "jobs"
 
 
 def set_scopes(root: Path, **scopes: dict) -> None:
@@ -23,6 +31,15 @@ def set_scopes(root: Path, **scopes: dict) -> None:
         filters = {"task_result_filters": one.pop("filters")} if "filters" in one else {}
         listed.append({"name": name, "properties": {"consilium": properties | one}, **filters})
     write(path, {"scopes": listed, "default_scope": next(iter(scopes))})
+
+
+@pytest.mark.parametrize("job", sorted(JOBS.iterdir()), ids=lambda path: path.name)
+def test_every_job_folder_gives_a_page(job: Path) -> None:
+    page = describe_privacy(str(job))
+    assert page.job == job.name
+    assert page.flows
+    assert page == describe_privacy(job.name)
+    assert job.name in render_privacy(page)
 
 
 def test_the_kit_s_own_settings_count(root: Path) -> None:
@@ -89,3 +106,33 @@ def test_a_job_that_no_recipe_writes_has_no_page(tmp_path: Path) -> None:
     path.write_text(json.dumps(config))
     with pytest.raises(ConfigurationError, match="not what a recipe of Consilium writes"):
         describe_privacy(str(folder))
+
+
+def pay(root: Path, *rounds: int) -> None:
+    """Have a job pay for rounds at this hospital."""
+    state = root / "site_state"
+    with open_register(SiteSettings(dataset=root, state_dir=state)) as register:
+        ledger = PrivacyLedger(state, register.ledger_key)
+    for number in rounds:
+        ledger.pay(payment(number))
+
+
+def test_what_the_hospital_s_patients_have_spent_is_read_from_its_ledger(root: Path) -> None:
+    set_scopes(root, hospital={"privacy": {"level": "formal", "epsilon": 9.0, "delta": 1e-3}})
+    before = describe_privacy("brain_tumor_fedavg", Kit(root)).budget
+    assert before is not None
+    assert (before.allowed, before.spent, before.head) == (9.0, 0.0, "")
+    pay(root, 0, 1)
+    page = describe_privacy("brain_tumor_fedavg", Kit(root))
+    assert page.budget is not None
+    assert page.budget.spent == pytest.approx(epsilon_spent([ROUND.repeat(2)], 1e-3))
+    assert page.budget.jobs == 1
+    assert page.budget.head.startswith("2 ")
+    assert "It would decline this job" in page.model_dump_json()
+
+
+def test_a_damaged_ledger_is_an_error_and_no_page_of_a_budget_that_nobody_spent(root: Path) -> None:
+    pay(root, 0, 1)
+    (root / "site_state" / LEDGER_FILE).unlink()
+    with pytest.raises(SiteRefusal, match="its privacy ledger can't be used"):
+        describe_privacy("brain_tumor_fedavg", Kit(root))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consilium.counts import counted
+from consilium.report.privacy.attacks import AttackResult, attacks_like, measured_attacks
 from consilium.report.privacy.facts import (
+    BudgetFacts,
     EvaluationFacts,
     JobFacts,
     SiteFacts,
@@ -16,7 +18,12 @@ from consilium.report.privacy.flows import list_flows
 from consilium.report.privacy.limits import not_covered
 from consilium.report.privacy.references import REFERENCES
 from consilium.report.privacy.sections import build_sections
-from consilium.report.privacy.statement import PrivacyStatement, StatementSection
+from consilium.report.privacy.statement import (
+    OfferedProtection,
+    PrivacyStatement,
+    SpentBudget,
+    StatementSection,
+)
 from consilium.report.privacy.training_flows import combination, samples_of_round
 
 
@@ -46,6 +53,9 @@ def state_privacy(
         site=site.name,
         consilium=version,
         summary=tuple(_summary(job, site)),
+        protection=_protection(job),
+        budget=_budget(site),
+        attacks=_attacks(job, site),
         flows=flows,
         not_sent=not_sent,
         stays=tuple(_stays(job, site)),
@@ -53,6 +63,32 @@ def state_privacy(
         not_covered=tuple(not_covered(job)),
         references=REFERENCES,
     )
+
+
+def _protection(job: JobFacts) -> OfferedProtection:
+    if not isinstance(job.of_kind, TrainingFacts):
+        return OfferedProtection()
+    promise = job.of_kind.promise
+    return OfferedProtection(
+        epsilon=promise.epsilon,
+        delta=promise.delta,
+        level=promise.level.value,
+        secure_aggregation=promise.secure_aggregation,
+    )
+
+
+def _budget(site: SiteFacts) -> SpentBudget | None:
+    if not site.is_known:
+        return None
+    paid = site.budget or BudgetFacts(jobs=0, payments=0, spent=0.0, head="")
+    return SpentBudget(
+        allowed=site.demand.epsilon, delta=site.demand.delta, spent=paid.spent, jobs=paid.jobs, head=paid.head
+    )
+
+
+def _attacks(job: JobFacts, site: SiteFacts) -> tuple[AttackResult, ...]:
+    kind = job.of_kind
+    return attacks_like(kind, site, measured_attacks()) if isinstance(kind, TrainingFacts) else ()
 
 
 def _kind(job: JobFacts) -> str:
@@ -110,7 +146,7 @@ def _stays(job: JobFacts, site: SiteFacts) -> Iterator[str]:
         yield (
             "Not the log files: local/resources.json lets a job stream them to the server, and they name "
             "cases "
-            "and folders. `consilium check-site` fails on this."
+            "and folders. “consilium check-site” fails on this."
         )
     else:
         yield "Log files, which name cases and folders" + (

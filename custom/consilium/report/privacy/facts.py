@@ -7,9 +7,30 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from consilium.participant.site_settings import Role, SiteSettings
+from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.promise import PrivacyPromise
 
 Source = Literal["settings", "record"]
 """Whether a page is made from a job before it runs, or from its record afterwards."""
+
+
+@dataclass(frozen=True)
+class NoisePlan:
+    """How a job keeps its promise at a hospital with some number of training patients.
+
+    Attributes:
+        patients: That number.
+        steps: Of all rounds.
+        sampling_rate: With which probability a step draws each patient.
+        noise_multiplier: Standard deviation of the noise, in the norm that a patient's gradient is scaled to.
+        delta: At which delta.
+    """
+
+    patients: int
+    steps: int
+    sampling_rate: float
+    noise_multiplier: float
+    delta: float
 
 
 @dataclass(frozen=True)
@@ -25,13 +46,18 @@ class TrainingFacts:
         sent: Names of the weight sets that the algorithm has a site send beside the update.
         received: Names of those that it receives beside the model.
         numbers: Plain numbers that it sends, each with its smallest and largest value.
-        questions: Questions that it asks beside training.
+        questions: Questions that it asks beside training, each with what is answered.
         keeps_weights: Whether some weights of the model stay at each site.
         rule: How updates combine.
         local_only: Whether each site trains a model alone as well.
         min_ready: Hospitals that a recent readiness check must have found ready; None without a check.
         starts_trained: Whether it starts from a trained model.
         resumes: Whether it resumes an interrupted job.
+        algorithm: The algorithm's name and settings, as the job says them.
+        promise: What the algorithm promises a site's patients.
+        plan: How it keeps that for a number of patients; None without such a number or promise.
+        withholds_losses: Whether no loss leaves.
+        withholds_scores: Whether no score of validation patients leaves.
     """
 
     rounds: int
@@ -42,13 +68,18 @@ class TrainingFacts:
     sent: tuple[str, ...] = ()
     received: tuple[str, ...] = ()
     numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    questions: tuple[str, ...] = ()
+    questions: Mapping[str, str] = field(default_factory=dict)
     keeps_weights: bool = False
     rule: str = "mean"
     local_only: bool = False
     min_ready: int | None = None
     starts_trained: bool = False
     resumes: bool = False
+    algorithm: Mapping[str, object] = field(default_factory=dict)
+    promise: PrivacyPromise = field(default_factory=PrivacyPromise)
+    plan: NoisePlan | None = None
+    withholds_losses: bool = False
+    withholds_scores: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,6 +142,23 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
+class BudgetFacts:
+    """What a hospital's privacy ledger says.
+
+    Attributes:
+        jobs: Jobs that have paid.
+        payments: Attempts at rounds that they paid for.
+        spent: Epsilon of the patient who has spent most, at the hospital's delta.
+        head: Number and hash of the last entry.
+    """
+
+    jobs: int
+    payments: int
+    spent: float
+    head: str
+
+
+@dataclass(frozen=True)
 class SiteFacts:
     """What a hospital decides. Without its kit: what the software does unless a hospital decides otherwise.
 
@@ -126,6 +174,9 @@ class SiteFacts:
         has_subgroups: Whether it names a file of subgroups.
         filters: Classes of its own filters of results, in order.
         streams_logs: Whether a job may stream its log files; None if that isn't known.
+        demand: What a job that trains must offer, and the budget of its patients.
+        budget: What its ledger says; None where no job has paid yet.
+        withdraws: Whether it names a list of patients who withdrew.
     """
 
     name: str | None = None
@@ -139,6 +190,9 @@ class SiteFacts:
     has_subgroups: bool = False
     filters: tuple[str, ...] = ()
     streams_logs: bool | None = None
+    demand: PrivacyDemand = field(default_factory=PrivacyDemand)
+    budget: BudgetFacts | None = None
+    withdraws: bool = False
 
     @classmethod
     def of(
@@ -149,6 +203,7 @@ class SiteFacts:
         scope: str | None = None,
         filters: tuple[str, ...] = (),
         streams_logs: bool | None = None,
+        budget: BudgetFacts | None = None,
     ) -> SiteFacts:
         """Return what a hospital's settings decide.
 
@@ -158,6 +213,7 @@ class SiteFacts:
             scope: The privacy scope; None for the default one.
             filters: Classes of its own filters of results.
             streams_logs: Whether a job may stream its log files.
+            budget: What its ledger says.
         """
         return cls(
             name=name,
@@ -171,6 +227,9 @@ class SiteFacts:
             has_subgroups=settings.subgroups_file is not None,
             filters=filters,
             streams_logs=streams_logs,
+            demand=settings.privacy,
+            budget=budget,
+            withdraws=settings.withdrawn_patients is not None,
         )
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consilium.counts import counted
+from consilium.report.privacy.attacks import describe_attacks, measured_attacks
+from consilium.report.privacy.budget import describe_budget
 from consilium.report.privacy.facts import (
     EvaluationFacts,
     JobFacts,
@@ -12,6 +14,7 @@ from consilium.report.privacy.facts import (
     StatisticsFacts,
     TrainingFacts,
 )
+from consilium.report.privacy.protection import describe_aggregation, describe_guarantee
 from consilium.report.privacy.statement import StatementSection
 
 
@@ -24,10 +27,11 @@ def build_sections(job: JobFacts, site: SiteFacts) -> tuple[StatementSection, ..
     """
     listed = (
         ("unit", "Unit of privacy", _unit(site)),
-        ("epsilon", "Epsilon and delta", _epsilon(job)),
+        ("epsilon", "Epsilon and delta", describe_guarantee(job)),
+        ("budget", "What the hospital demands, and what its patients have spent", describe_budget(job, site)),
         ("trust", "Trust model: who could learn what", _trust(job)),
-        ("aggregation", "Secure aggregation", _aggregation(job)),
-        ("attacks", "Results of attacks at settings like these", _attacks(job)),
+        ("aggregation", "Secure aggregation", describe_aggregation(job)),
+        ("attacks", "Results of attacks at settings like these", _attacks(job, site)),
         ("side_channels", "Implementation and side channels", _side_channels(job)),
         ("access", "Security and access control", _access(site)),
         ("exposure", "Data collection exposure", _exposure(job, site)),
@@ -59,45 +63,16 @@ def _unit(site: SiteFacts) -> Iterator[str]:
         )
 
 
-def _epsilon(job: JobFacts) -> Iterator[str]:
-    yield (
-        "No differential privacy: nothing that leaves in this job has noise added, so there is no epsilon "
-        "and "
-        "no delta, and no guarantee that holds against every attack."
-    )
-    yield (
-        "Minimums and fixed groups of patients are suppression: they prevent that answers are subtracted or "
-        "a "
-        "question is repeated."
-    )
-    if isinstance(job.of_kind, TrainingFacts):
-        yield "Groups don't apply to updates and losses: every job trains on all training patients."
-
-
 def _trust(job: JobFacts) -> Iterator[str]:
     kind = job.of_kind
     if isinstance(kind, TrainingFacts):
+        seen = "scores and counts" if kind.promise.secure_aggregation else "the update, scores and counts"
         yield (
-            "The server's operator is trusted with the update, scores and counts of each single hospital, "
-            "and "
-            "so is a user with the right to read the server's files (project admin, lead of its "
-            "organization)."
+            f"The server's operator is trusted with {seen} of each single hospital, and so is a user with "
+            "the "
+            "right to read the server's files (project admin, lead of its organization)."
         )
-        if kind.min_sites == 1:
-            yield (
-                "A round counts with a single hospital: the combined model that the others receive can then "
-                "differ from the one before by this hospital's update alone."
-            )
-        elif kind.min_sites == 2:
-            yield (
-                "A round counts with two hospitals: each of the two can subtract its own update from the "
-                "combined one, and has the other's up to its weight."
-            )
-        else:
-            yield (
-                f"A round counts with {kind.min_sites} hospitals: all of them but one together can subtract "
-                "their updates from the combined one, and have the last one's up to its weight."
-            )
+        yield _colluding(kind)
         yield "Anybody who has the final model can query it without limit."
     else:
         yield (
@@ -113,19 +88,31 @@ def _trust(job: JobFacts) -> Iterator[str]:
     )
 
 
-def _aggregation(job: JobFacts) -> Iterator[str]:
-    if isinstance(job.of_kind, TrainingFacts):
-        yield "None: the server sees each hospital's update."
-    else:
-        yield "None: this job has no updates, and the server sees each hospital's answer."
+def _colluding(kind: TrainingFacts) -> str:
+    if kind.min_sites == 1:
+        return (
+            "A round counts with a single hospital: the combined model that the others receive can then "
+            "differ "
+            "from the one before by this hospital's update alone."
+        )
+    if kind.min_sites == 2:
+        return (
+            "A round counts with two hospitals: each of the two can subtract its own update from the "
+            "combined "
+            "one, and has the other's up to its weight."
+        )
+    return (
+        f"A round counts with {kind.min_sites} hospitals: all of them but one together can subtract their "
+        "updates from the combined one, and have the last one's up to its weight."
+    )
 
 
-def _attacks(job: JobFacts) -> Iterator[str]:
+def _attacks(job: JobFacts, site: SiteFacts) -> Iterator[str]:
     kind = job.of_kind
-    if not isinstance(kind, TrainingFacts):
+    if isinstance(kind, TrainingFacts):
+        yield from describe_attacks(kind, site, measured_attacks())
+    else:
         yield "This job sends no update, so there is none to reconstruct an image from."
-        return
-    yield "None were measured with this version at any setting."
 
 
 def _side_channels(job: JobFacts) -> Iterator[str]:
@@ -135,20 +122,30 @@ def _side_channels(job: JobFacts) -> Iterator[str]:
         "sends."
     )
     if isinstance(job.of_kind, TrainingFacts):
+        settings = ", ".join(f"{name} {value}" for name, value in job.of_kind.algorithm.items())
+        yield f"Algorithm and its settings: {settings}."
         yield (
             "Times and bytes are reported exactly, and so is the number of training cases: it reveals that "
             "patients were added or removed."
         )
-        yield (
-            "Which patients and samples a round uses is drawn with a secret key of the hospital, separately "
-            "for "
-            "each job and set of patients; no setting of a job determines it."
-        )
+        yield _draws(job.of_kind)
     else:
         yield "Times and bytes are reported exactly; they depend on the number and size of the cases."
     yield (
         "Groups of patients are formed with the hospital's secret key and stay the same, so that repeated "
         "questions are answered about the same patients."
+    )
+
+
+def _draws(kind: TrainingFacts) -> str:
+    if kind.promise.epsilon is not None:
+        return (
+            "Patients and noise are drawn by the operating system's cryptographic generator, again in every "
+            "attempt at a round."
+        )
+    return (
+        "Which patients and samples a round uses is drawn with a secret key of the hospital, separately for "
+        "each job and set of patients; no setting of a job determines it."
     )
 
 

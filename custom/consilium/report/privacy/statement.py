@@ -7,8 +7,18 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from consilium.records.bounds import MOST_ENTRIES, Label, Record, SiteLabel, Word, limit_entries
+from consilium.records.bounds import (
+    MOST_ENTRIES,
+    CaseCount,
+    Finite,
+    Label,
+    Record,
+    SiteLabel,
+    Word,
+    limit_entries,
+)
 from consilium.records.texts import clean_text
+from consilium.report.privacy.attacks import AttackResult
 
 FORMAT: Final = 1
 """Of `privacy.json`; a larger one may lack or rename keys."""
@@ -48,6 +58,29 @@ class NotSent(Record):
     why: Sentence
 
 
+class OfferedProtection(Record):
+    """What a job offers the patients of its updates, in numbers."""
+
+    epsilon: Annotated[Finite, Field(gt=0)] | None = Field(
+        default=None, description="Of the whole job; null without noise."
+    )
+    delta: Annotated[Finite, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="Null for a tenth of one divided by the site's training patients."
+    )
+    level: Word = "none"
+    secure_aggregation: bool = False
+
+
+class SpentBudget(Record):
+    """What the patients of a hospital have spent in all jobs, in numbers."""
+
+    allowed: Annotated[Finite, Field(gt=0)] | None = Field(description="Null for no limit.")
+    delta: Annotated[Finite, Field(gt=0, lt=1)]
+    spent: Annotated[Finite, Field(ge=0)] = Field(description="Of the patient who has spent most.")
+    jobs: CaseCount
+    head: Label = Field(description="Number and hash of the ledger's last entry; empty without one.")
+
+
 class StatementSection(Record):
     """A heading with its sentences."""
 
@@ -76,6 +109,11 @@ class PrivacyStatement(Record):
     site: SiteLabel | None = Field(description="The hospital whose settings count; null for the defaults.")
     consilium: Label = Field(description="The version that wrote this.")
     summary: Sentences
+    protection: OfferedProtection
+    budget: SpentBudget | None = Field(description="Null where no hospital's settings are at hand.")
+    attacks: Annotated[
+        tuple[AttackResult, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))
+    ] = Field(description="Measured at settings like the job's.")
     flows: Annotated[tuple[DataFlow, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
     not_sent: Annotated[tuple[NotSent, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
     stays: Sentences = Field(description="What never leaves the hospital.")

@@ -10,6 +10,7 @@ from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
 from consilium.report.privacy.flow_list import MEAN_PROTECTION, RESULT, FlowList, patients
 
 EVERY_USER: Final = "every user of the project"
+WITHHELD: Final = "the job's algorithm withholds them, as noise would have to hide them"
 _ONLY_EVALUATES: Final = "this hospital only evaluates (role)"
 _RULES: Final = {
     "mean": "weighted mean",
@@ -33,12 +34,12 @@ def add_training_flows(flows: FlowList, job: JobFacts, kind: TrainingFacts, site
     else:
         flows.hold_back("updates, losses and numbers of training cases", _ONLY_EVALUATES)
     _add_model(flows, kind, site)
-    for name in kind.questions:
+    for name, answer in kind.questions.items():
         flows.add(
             f"question_{name}"[:40],
-            f"Answer to the algorithm's question “{name}”, in each round",
+            f"Answer to the algorithm's question “{name}”, in each round: {answer}",
             "see the algorithm's documentation",
-            "none of its own",
+            "",
             users="no",
         )
     _add_scores(flows, job, kind, site)
@@ -48,6 +49,9 @@ def add_training_flows(flows: FlowList, job: JobFacts, kind: TrainingFacts, site
 
 def samples_of_round(kind: TrainingFacts) -> str:
     """Return how much of the training data a round uses, in words."""
+    if kind.promise.epsilon is not None and kind.local_steps is not None:
+        drawn = counted(kind.batch_size, "patient")
+        return f"{drawn} on average in each of {counted(kind.local_steps, 'step')}, drawn at random"
     if kind.local_steps is None:
         passes = counted(kind.local_epochs, "pass", "passes")
         return f"{passes} over all training cases, {counted(kind.batch_size, 'sample')} a step"
@@ -60,31 +64,46 @@ def combination(kind: TrainingFacts) -> str:
     return _RULES.get(kind.rule, kind.rule)
 
 
+def noise_of(kind: TrainingFacts) -> str:
+    """Return the noise in updates, in words."""
+    return (
+        "no noise"
+        if kind.promise.epsilon is None
+        else f"noise (epsilon {kind.promise.epsilon:g} for the whole job)"
+    )
+
+
 def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
     fewest = site.min_training_patients
     minimum = f"{patients(fewest)}; with fewer nothing of the round leaves"
     whom = f"the training patients of the round's samples ({samples_of_round(kind)})"
     kept = ", without those that stay at each site" if kind.keeps_weights else ""
+    masked = kind.promise.secure_aggregation
+    protection = f"encrypted on the way (TLS); {noise_of(kind)}, {'masked' if masked else 'no mask'}"
     flows.add(
         "update",
         f"Update: the change of every weight of the model{kept}, in each of {counted(kind.rounds, 'round')}",
         whom,
         minimum,
-        server="each hospital's, in the clear; on its disk until the round ends",
-        users="its length and its share in the mean; those who may read the server's files, all of it",
+        server="masked: only the sum of several hospitals' can be opened"
+        if masked
+        else "each hospital's, in the clear; on its disk until the round ends",
+        users="no"
+        if masked
+        else "its length and its share in the mean; those who may read the server's files, all of it",
         hospitals="no: the combined model only",
-        protection="encrypted on the way (TLS); no noise, no mask",
+        protection=protection,
     )
     for name in kind.sent:
         flows.add(
             f"set_{name}"[:40],
-            f"Further weight set “{name}” of the algorithm, as large as the model, in each round",
+            f"Further weight set “{name}” of the algorithm, in each round",
             whom,
             minimum,
-            server="each hospital's, in the clear",
-            users="those who may read the server's files",
+            server="masked, as the update" if masked else "each hospital's, in the clear",
+            users="no" if masked else "those who may read the server's files",
             hospitals="what the server makes of all: " + (", ".join(kind.received) or "the combined model"),
-            protection="encrypted on the way (TLS); no noise, no mask",
+            protection=protection,
         )
     for name, (low, high) in kind.numbers.items():
         flows.add(
@@ -94,14 +113,17 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
             minimum,
             users=RESULT,
         )
-    flows.add(
-        "loss",
-        "Mean loss of the training steps, during and after each round",
-        whom,
-        f"{patients(fewest)}, and as many more before it changes",
-        users=EVERY_USER,
-        protection="encrypted on the way (TLS); no noise",
-    )
+    if kind.withholds_losses:
+        flows.hold_back("losses of training", WITHHELD)
+    else:
+        flows.add(
+            "loss",
+            "Mean loss of the training steps, during and after each round",
+            whom,
+            f"{patients(fewest)}, and as many more before it changes",
+            users=EVERY_USER,
+            protection="encrypted on the way (TLS); no noise",
+        )
     flows.add(
         "train_cases",
         "Exact number of training cases: the weight of the update",
@@ -121,7 +143,7 @@ def _add_model(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
         f"the updates of at least {counted(kind.min_sites, 'hospital')} (min_sites)",
         users="the final and the best model, and whom they are given to",
         hospitals="every round's, and the best",
-        protection="no noise; it may reveal who was trained on",
+        protection=f"{noise_of(kind)}; it may reveal who was trained on",
     )
 
 
@@ -131,17 +153,21 @@ def _add_scores(flows: FlowList, job: JobFacts, kind: TrainingFacts, site: SiteF
     every = "all patients" if site.role == "evaluates" else "the validation patients"
     tested = "all patients" if site.role == "evaluates" else "the test patients"
     minimum = f"{patients(fewest)}; with fewer {stays}"
-    flows.add(
-        "validation_scores",
-        f"Means over cases of each round's model ({', '.join(job.metrics)}), and how many cases and patients",
-        every,
-        minimum,
-        users=EVERY_USER,
-        protection=MEAN_PROTECTION,
-    )
+    means = f"Means over cases ({', '.join(job.metrics)}), and how many cases and patients"
+    if kind.withholds_scores:
+        flows.hold_back("scores of each round's model", WITHHELD)
+    else:
+        flows.add(
+            "validation_scores",
+            f"{means}, of each round's model",
+            every,
+            minimum,
+            users=EVERY_USER,
+            protection=MEAN_PROTECTION,
+        )
     flows.add(
         "test_scores",
-        "The same of the final and of the best model, and how many models were tested before",
+        f"{means}, of the final and of the best model; how many models were tested before",
         tested,
         minimum,
         users=EVERY_USER,

@@ -8,6 +8,7 @@ from typing import Any
 
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment, upper_first
+from consilium.report.privacy.protection import state_protection
 from consilium.report.training.answers.answer import state_direction
 from consilium.report.training.answers.answers import ReportAnswers
 from consilium.report.training.gain_figure import arrange_gains
@@ -67,6 +68,7 @@ def render_page(
             report=report,
             answers=ReportAnswers.of(report),
             handling=_state_handling(bool(patients or patient_gains)),
+            protection=state_protection(report.settings),
             direction=state_direction(report.metrics.key_metric),
             verdict=state_verdict(report),
             gains=arrange_gains(report, patient_gains or {}),

@@ -4,12 +4,15 @@ from dataclasses import fields, replace
 
 import pytest
 
+from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.promise import PrivacyLevel
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.privacy_facts import facts_of_recipe
 from consilium.report.privacy.build import state_privacy
-from consilium.report.privacy.facts import SiteFacts
+from consilium.report.privacy.facts import BudgetFacts, SiteFacts
 
 HOSPITAL = SiteFacts(name="north", streams_logs=False)
+SPENT = BudgetFacts(jobs=3, payments=40, spent=2.5, head="40 abc")
 
 MATTERS = [
     ("brain_tumor_fedavg", {"role": "evaluates"}, "This hospital only evaluates the models"),
@@ -19,6 +22,9 @@ MATTERS = [
     ("brain_tumor_fedavg", {"scope": "narrow"}, "privacy scope “narrow”"),
     ("brain_tumor_fedavg", {"name": "south"}, "Minimums of south"),
     ("brain_tumor_fedavg", {"streams_logs": True}, "Not the log files"),
+    ("brain_tumor_fedavg", {"withdraws": True}, "list of withdrawals"),
+    ("brain_tumor_fedavg", {"demand": PrivacyDemand(min_sites=4)}, "at least 4 hospitals a round"),
+    ("brain_tumor_fedavg", {"budget": SPENT}, "has spent most: 2.5, in 40 payments of 3 jobs. "),
     ("brain_tumor_evaluate", {"max_evaluated_models": 0}, "the hospital allows no evaluation"),
     ("brain_tumor_evaluate", {"has_subgroups": True}, "Means and intervals of subgroups"),
     ("brain_tumor_evaluate", {"min_count": 25}, "at least 25 patients in a bin"),
@@ -102,3 +108,29 @@ def test_a_job_without_noise_and_masks_says_so_plainly(job):
     page = statement(job)
     assert page.section("epsilon").sentences[0].startswith("No differential privacy")
     assert page.section("aggregation").sentences == ("None: the server sees each hospital's update.",)
+
+
+@pytest.mark.parametrize(
+    ("demand", "why"),
+    [
+        (PrivacyDemand(level=PrivacyLevel.FORMAL), "it demands formal protection of patients"),
+        (PrivacyDemand(min_sites=5), "it demands 5 sites a round, and this job needs 2 only"),
+        (PrivacyDemand(secure_aggregation=True), "it demands secure aggregation"),
+    ],
+)
+def test_a_job_that_the_hospital_would_decline_is_named_with_the_reason(demand, why):
+    said = statement("brain_tumor_fedavg", replace(HOSPITAL, demand=demand)).section("budget").sentences
+    assert f"It would decline this job before any case is read: {why}" in " ".join(said)
+    assert "would decline" not in " ".join(statement("brain_tumor_fedavg").section("budget").sentences)
+    others = statement("brain_tumor_evaluate", replace(HOSPITAL, demand=demand)).section("budget").sentences
+    assert "would decline" not in " ".join(others)
+
+
+def test_what_is_left_of_the_budget_is_what_was_not_spent():
+    demand = PrivacyDemand(level=PrivacyLevel.FORMAL, epsilon=8.0)
+    page = statement("brain_tumor_fedavg", replace(HOSPITAL, demand=demand, budget=SPENT))
+    assert "at most 5.5 is left" in " ".join(page.section("budget").sentences)
+    assert (page.budget.allowed, page.budget.spent, page.budget.jobs) == (8.0, 2.5, 3)
+    assert page.budget.head == "40 abc"
+    assert statement("brain_tumor_fedavg", SiteFacts()).budget is None
+    assert statement("brain_tumor_fedavg").budget.spent == 0.0

@@ -1,0 +1,69 @@
+"""What a hospital demands of a job, and what its patients have spent, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consilium.counts import counted
+from consilium.privacy.promise import PrivacyLevel
+from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
+
+
+def describe_budget(job: JobFacts, site: SiteFacts) -> Iterator[str]:
+    """Yield the hospital's demand and the state of its ledger, a sentence or two each.
+
+    Args:
+        job: The job.
+        site: What the hospital decides.
+    """
+    if not site.is_known:
+        yield (
+            "A hospital's own: it may demand noise, a largest epsilon, a number of hospitals or secure "
+            "aggregation, and keeps a ledger of what its patients have spent. With the option --kit they are "
+            "shown here."
+        )
+        return
+    kind = job.of_kind
+    if isinstance(kind, TrainingFacts) and site.role == "trains":
+        yield f"Of jobs that train, {site.name} demands {_demand(site)}."
+        shortfall = site.demand.shortfall(kind.promise, sites=kind.min_sites)
+        if shortfall is not None:
+            yield f"It would decline this job before any case is read: {shortfall}."
+    else:
+        yield "This job trains on none of its patients, so it spends nothing of their budget."
+    yield from _ledger(site)
+    if site.withdraws:
+        yield "Patients on its list of withdrawals (withdrawn_patients) are read by no job any more."
+
+
+def _demand(site: SiteFacts) -> str:
+    demand = site.demand
+    parts = []
+    if demand.level is not PrivacyLevel.NONE:
+        parts.append(f"{demand.level.value} protection")
+    if demand.job_epsilon is not None:
+        parts.append(f"an epsilon of at most {demand.job_epsilon:g} in a job")
+    if demand.min_sites > 1:
+        parts.append(f"at least {counted(demand.min_sites, 'hospital')} a round")
+    if demand.secure_aggregation:
+        parts.append("secure aggregation")
+    return ", ".join(parts) or "no noise and no secure aggregation"
+
+
+def _ledger(site: SiteFacts) -> Iterator[str]:
+    limit, budget = site.demand.epsilon, site.budget
+    allowed = "no limit" if limit is None else f"epsilon {limit:g}"
+    yield (
+        f"Budget of each patient for all jobs together, for ever: {allowed}, at delta {site.demand.delta:g} "
+        "(“privacy” in local/privacy.json)."
+    )
+    if budget is None:
+        yield "Nothing was spent yet: no job with differential privacy has trained here."
+        return
+    left = "" if limit is None else f"; at most {max(limit - budget.spent, 0.0):.3g} is left for that patient"
+    yield (
+        f"Spent by the patient who has spent most: {budget.spent:.3g}, in "
+        f"{counted(budget.payments, 'payment')} of {counted(budget.jobs, 'job')}{left}. Epsilons don't add "
+        "up: “consilium ledger plan” computes what another job would make of it."
+    )
+    yield f"Last entry of the ledger: {budget.head}. A ledger that was replaced by an older one has another."

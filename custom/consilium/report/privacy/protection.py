@@ -1,0 +1,140 @@
+"""What noise and masks protect in a job, in words: differential privacy and secure aggregation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from consilium.counts import counted
+from consilium.errors import ConfigurationError
+from consilium.learning.algorithms import parse_algorithm
+from consilium.privacy.promise import PrivacyLevel
+from consilium.report.privacy.facts import JobFacts, TrainingFacts
+
+_LARGEST_EXPONENT: Final = 20.0
+"""Above it, a factor is only said to be large."""
+
+
+def describe_guarantee(job: JobFacts) -> Iterator[str]:
+    """Yield what epsilon and delta are, a sentence or two each; plainly where there is none.
+
+    Args:
+        job: The job.
+    """
+    kind = job.of_kind
+    if isinstance(kind, TrainingFacts) and kind.promise.epsilon is not None:
+        yield from _guarantee(kind, kind.promise.epsilon)
+    else:
+        yield (
+            "No differential privacy: nothing that leaves in this job has noise added, so there is no "
+            "epsilon "
+            "and no delta, and no guarantee that holds against every attack."
+        )
+    yield (
+        "Minimums and fixed groups of patients are suppression: they prevent that answers are subtracted or "
+        "a "
+        "question is repeated."
+    )
+    if isinstance(kind, TrainingFacts):
+        yield "Groups don't apply to updates and losses: every job trains on all training patients."
+
+
+def _guarantee(kind: TrainingFacts, epsilon: float) -> Iterator[str]:
+    delta = (
+        "a tenth of one divided by the hospital's number of training patients"
+        if kind.promise.delta is None
+        else f"{kind.promise.delta:g}, or a tenth of one divided by the training patients if that is less"
+    )
+    yield f"Epsilon is at most {epsilon:g} for the whole job, all rounds together; delta is {delta}."
+    yield (
+        "For any patient, whatever else an attacker knows: whether the patient's data were used changes the "
+        f"probability of anything that the updates show at most by a factor of {_factor(epsilon)}, but for "
+        "delta."
+    )
+    if kind.plan is not None:
+        yield (
+            f"With {counted(kind.plan.patients, 'training patient')}: each of "
+            f"{counted(kind.plan.steps, 'step')} draws each patient with a "
+            f"probability of {kind.plan.sampling_rate:.3g}, and adds Gaussian noise of "
+            f"{kind.plan.noise_multiplier:.3g} times the norm that a patient's gradient is scaled down to; "
+            f"delta is {kind.plan.delta:.2g}."
+        )
+    if kind.promise.level is PrivacyLevel.FORMAL:
+        yield (
+            "Level “formal”: an epsilon of at most 10, which Ponomareva et al. (doi 10.1613/jair.1.14649) "
+            "call reasonable; the smaller, the better."
+        )
+    else:
+        yield (
+            f"Level “{kind.promise.level.value}”: the factor is too large to hide whether a patient was in "
+            "the data. The noise is a defense against the reconstruction of images only, as far as known "
+            "attacks show."
+        )
+    yield (
+        "It covers the updates and all that is computed from them: the model, and scores of patients who "
+        "were not trained on. Scores, counts and numbers in the table without noise are not covered."
+    )
+
+
+def state_protection(settings: Mapping[str, Any]) -> str:
+    """Return in a sentence how the updates of a training were protected, by the settings in its record.
+
+    Example:
+        >>> state_protection({"algorithm": {"name": "fedavg"}})
+        "Updates had no noise, and the server saw each hospital's."
+
+    Args:
+        settings: The record's, which another machine wrote.
+
+    Returns:
+        The sentence; empty for a record from before algorithms had names.
+    """
+    values = settings.get("algorithm")
+    if not isinstance(values, Mapping):
+        return ""
+    try:
+        promise = parse_algorithm(values).promise()
+    except ConfigurationError:
+        return "How updates were protected isn't known: their algorithm is not of this version."
+    noise = (
+        "no noise" if promise.epsilon is None else f"noise (epsilon {promise.epsilon:g} for the whole job)"
+    )
+    seen = "only sums of several hospitals'" if promise.secure_aggregation else "each hospital's"
+    return f"Updates had {noise}, and the server saw {seen}."
+
+
+def _factor(epsilon: float) -> str:
+    """The largest change of a probability; in digits that a person can read."""
+    if epsilon >= _LARGEST_EXPONENT:
+        return "more than a billion"
+    factor = math.exp(epsilon)
+    return f"{factor:.2f}" if factor < 10 else f"{factor:,.0f}"
+
+
+def describe_aggregation(job: JobFacts) -> Iterator[str]:
+    """Yield what secure aggregation adds to a job, and what it doesn't.
+
+    Args:
+        job: The job.
+    """
+    kind = job.of_kind
+    if not isinstance(kind, TrainingFacts):
+        yield "None: this job has no updates, and the server sees each hospital's answer."
+        return
+    if not kind.promise.secure_aggregation:
+        yield "None: the server sees each hospital's update."
+        return
+    yield (
+        "Each hospital masks its update with keys that only the hospitals have; the server can open only the "
+        "sum over the hospitals of a round, never fewer than each hospital's own threshold."
+    )
+    yield (
+        "It hides a single update from the server's operator and from anybody who reads the server's disk or "
+        "memory. It adds nothing against what the sum, the model or the scores reveal, and nothing if all "
+        "other hospitals of the sum and the server collude."
+    )
+    yield (
+        "It depends on the hospitals' identities: each compares the others' fingerprints outside the server "
+        "(“consilium identity”). The server can't screen single updates; a false one counts."
+    )
