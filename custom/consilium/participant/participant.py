@@ -92,6 +92,11 @@ class Participant:
             WorkerGroup(setup, size=processes) if processes > 1 else SingleProcess(setup)
         )
 
+    @property
+    def validates(self) -> bool:
+        """Whether models are scored on the validation patients; not where the algorithm withholds scores."""
+        return not self._algorithm.withholds_scores
+
     def train(
         self,
         weights: Weights,

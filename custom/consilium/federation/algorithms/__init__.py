@@ -6,6 +6,7 @@ The site's half of each algorithm is in `consilium.learning.algorithms`.
 from __future__ import annotations
 
 from consilium.federation.algorithms.base import AlgorithmJob, ServerAlgorithm
+from consilium.federation.algorithms.dp_sgd import ServerDpSgd
 from consilium.federation.algorithms.fedavg import ServerFedAvg
 from consilium.federation.algorithms.fedbn import ServerFedBN
 from consilium.federation.algorithms.fednova import ServerFedNova
@@ -20,6 +21,7 @@ ALGORITHMS: dict[str, type[ServerAlgorithm]] = {
     "fedyogi": ServerFedYogi,
     "fednova": ServerFedNova,
     "fedbn": ServerFedBN,
+    "dp_sgd": ServerDpSgd,
 }
 """The server's half of each algorithm, by the name that a job gives."""
 

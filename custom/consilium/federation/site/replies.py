@@ -178,11 +178,12 @@ def report_on(participant: Participant, result: TrainingResult | None, seconds: 
         seconds: What the whole task took.
     """
     data, traffic = participant.data, measure_traffic()
+    validated = data.validated if participant.validates else None
     return SiteReport(
         role=data.role,
         train_cases=len(data.train),
-        validation_cases=data.validated,
-        validation_patients=None if data.validated is None else count_patients(data.validation),
+        validation_cases=validated,
+        validation_patients=None if validated is None else count_patients(data.validation),
         test_cases=data.tested,
         test_patients=None if data.tested is None else count_patients(data.test),
         left_out=data.left_out,

@@ -288,6 +288,8 @@ class TaskHandlers:
         self, participant: Participant, weights: Weights, request: FLModel, fl_ctx: FLContext, abort: Signal
     ) -> Scores:
         """Return scores on validation patients; none where they would be of too few patients to leave."""
+        if not participant.validates:
+            return {}
         evaluation = get_task(self._settings.task).evaluation
         cases = participant.score(
             participant.personalize(weights, request.current_round),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, SiteDialogue
+from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings, LocalDpSgd
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
 from consilium.learning.algorithms.fedbn import FedBNAlgorithmSettings
 from consilium.learning.algorithms.fednova import FedNovaAlgorithmSettings
@@ -45,6 +46,7 @@ ALGORITHMS: dict[str, AlgorithmParts] = {
     "fedyogi": AlgorithmParts(FedYogiAlgorithmSettings, LocalFedAvg),
     "fednova": AlgorithmParts(FedNovaAlgorithmSettings, LocalFedAvg),
     "fedbn": AlgorithmParts(FedBNAlgorithmSettings, LocalFedAvg),
+    "dp_sgd": AlgorithmParts(DpSgdAlgorithmSettings, LocalDpSgd),
 }
 """The site's half of each algorithm, by the name that a job gives."""
 

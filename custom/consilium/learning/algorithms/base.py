@@ -81,8 +81,16 @@ class AlgorithmSettings(Settings):
             learning: What the job decides about training.
             rounds: How many rounds it trains.
             patients: Different patients in the site's training set.
+
+        Raises:
+            ConfigurationError: If the promise can't be kept.
         """
         return None
+
+    @property
+    def withholds_scores(self) -> bool:
+        """Whether no score of validation patients leaves a site, and so none chooses a model."""
+        return False
 
     def stays(self, weight: str) -> bool:
         """Return whether a weight of the model is each site's own and never leaves it.

@@ -124,6 +124,11 @@ class BrainTumor(SegmentationTask):
         "fednova": {"rounds": 16, "min_sites": 2, "learning": {"local_steps": None, "local_epochs": 1.0}},
         # The small network has no affine parameters in its normalization.
         "fedbn": _ON_GPU,
+        "dp_sgd": {
+            "rounds": 16,
+            "min_sites": 2,
+            "learning": {"batch_size": 16, "local_steps": 10, "learning_rate": 1e-3},
+        },
         "check": {"min_sites": 2},
         "stats": {"min_sites": 2},
     }
