@@ -24,6 +24,7 @@ from consilium.cli.demo import demo
 from consilium.cli.evaluate import EPILOG as EVALUATE_EPILOG
 from consilium.cli.evaluate import evaluate
 from consilium.cli.help import tidy_help
+from consilium.cli.identity import app as identity
 from consilium.cli.jobs import app as jobs
 from consilium.cli.kits import app as kits
 from consilium.cli.poc import app as poc
@@ -77,6 +78,7 @@ app.command(epilog=PRIVACY_EPILOG)(privacy)
 app.add_typer(jobs, name="jobs")
 app.add_typer(site, name="site")
 app.add_typer(kits, name="kits")
+app.add_typer(identity, name="identity")
 app.add_typer(poc, name="poc")
 
 

@@ -33,7 +33,7 @@ class SurvivorPolicy(BaseModel):
 
         Two lists of survivors can both be signed only if more than `2 * threshold - sites` sites sign both,
         and an honest site signs one. So the threshold is above `(sites + colluding_sites) / 2` (Bonawitz et
-        al. 2017, theorem 6.5), and two of the survivors are honest.
+        al. 2017, section 6), and two of the survivors are honest.
 
         Args:
             sites: How many take part in the sum.
