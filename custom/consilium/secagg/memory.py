@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -59,27 +59,29 @@ class SecAggMemory:
                 (job, attempt),
             )
 
-    def record_opening(self, subject: bytes, survivors: bytes) -> None:
+    def record_opening(self, subjects: Iterable[bytes], survivors: bytes) -> None:
         """Record that the site helps to open a sum.
 
         The difference of two sums of the same vectors is the vector of the site that is in one of them only.
 
         Args:
-            subject: Digest of what the site's vector was made from.
+            subjects: Digests of what the site's vector was made from.
             survivors: Digest of the names of the sites in the sum.
 
         Raises:
-            SecAggRefusal: It helped to open a sum of the same subject with other survivors.
+            SecAggRefusal: It helped to open a sum of one of the subjects with other survivors.
             DataError: The memory can't be used.
         """
         with self._transaction() as database:
-            row = database.execute("SELECT survivors FROM opened WHERE subject = ?", (subject,)).fetchone()
-            if row is not None and row[0] != survivors:
-                raise SecAggRefusal(
-                    "this site opened a sum of this round with other survivors, and the difference would be "
-                    "single sites' vectors; continue with the next round"
-                )
-            database.execute("INSERT OR IGNORE INTO opened VALUES (?, ?)", (subject, survivors))
+            for subject in subjects:
+                query = "SELECT survivors FROM opened WHERE subject = ?"
+                row = database.execute(query, (subject,)).fetchone()
+                if row is not None and row[0] != survivors:
+                    raise SecAggRefusal(
+                        "this site opened a sum of this round with other survivors, and their difference "
+                        "would be single sites' vectors: repeat it with the same sites, or continue"
+                    )
+                database.execute("INSERT OR IGNORE INTO opened VALUES (?, ?)", (subject, survivors))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -64,8 +64,9 @@ class SiteSession:
         peers: Names of the hospitals that it aggregates with, and the fingerprints of their identities.
         policy: How many survivors it demands.
         memory: Its durable memory.
-        subject: Digest of what its vector is made from, such as the model that it received; a sum of the same
-            subject is opened for the same survivors only. By default the job and the round.
+        subject: Digest of what its vector is made from, beside the job and the round, which always count: a
+            sum of the same subject is opened for the same survivors only. It holds a resumed job with another
+            id to what was opened before.
         random: Source of random bytes; another one is for test vectors only.
     """
 
@@ -87,7 +88,9 @@ class SiteSession:
         self._fingerprints = {**peers, site: identity.fingerprint}
         self._policy = policy
         self._memory = memory
-        self._subject = subject or digest_statement("subject", context.job, context.round)
+        self._subjects = [digest_statement("subject", context.job, context.round)]
+        if subject is not None:
+            self._subjects.append(digest_statement("further subject", subject))
         self._random = random
         self._lock = Lock()
         self._asked: dict[str, ContextMessage | None] = {}
@@ -249,7 +252,7 @@ class SiteSession:
             ):
                 raise SecAggRefusal(f"{name} did not confirm the list of survivors that this site saw")
         self._require_enough(len(confirmations.signatures), "confirmed the list of survivors")
-        self._memory.record_opening(self._subject, digest_statement("opened", *survivors.survivors))
+        self._memory.record_opening(self._subjects, digest_statement("opened", *survivors.survivors))
         left = {*survivors.survivors}
         return Reveal(
             context=self._context,

@@ -51,7 +51,7 @@ class NoMemory(SecAggMemory):
     def begin_attempt(self, job: str, attempt: int) -> None:
         pass
 
-    def record_opening(self, subject: bytes, survivors: bytes) -> None:
+    def record_opening(self, subjects: Iterable[bytes], survivors: bytes) -> None:
         pass
 
 

@@ -21,12 +21,14 @@ def test_attempts_grow_within_a_job_and_across_restarts(tmp_path):
 
 
 def test_a_subject_is_opened_for_one_list_of_survivors(tmp_path):
-    SecAggMemory(tmp_path / "m").record_opening(SUBJECT, ALL)
+    SecAggMemory(tmp_path / "m").record_opening([SUBJECT], ALL)
     memory = SecAggMemory(tmp_path / "m")
-    memory.record_opening(SUBJECT, ALL)
-    with pytest.raises(SecAggRefusal, match="with other survivors"):
-        memory.record_opening(SUBJECT, FEWER)
-    memory.record_opening(b"t" * 32, FEWER)
+    memory.record_opening([SUBJECT], ALL)
+    other = b"t" * 32
+    for subjects in ([SUBJECT], [SUBJECT, other], [other, SUBJECT]):
+        with pytest.raises(SecAggRefusal, match="with other survivors"):
+            memory.record_opening(subjects, FEWER)
+    memory.record_opening([other], FEWER)
 
 
 def test_of_two_processes_that_begin_an_attempt_one_does(tmp_path):

@@ -344,6 +344,15 @@ def test_a_resumed_job_with_another_id_is_held_to_what_the_site_s_vector_was_mad
         resumed.sites["site-00"].reveal(fewer)
 
 
+def test_a_server_that_names_another_subject_opens_no_second_sum_of_a_round(hospitals):
+    first = Attempt(hospitals, subject=bytes(32))
+    first.sites["site-00"].reveal(first.confirm())
+    retry = Attempt(hospitals, context(attempt=2), subject=bytes(range(32)))
+    fewer = retry.confirm(("site-04",))
+    with refuses("with other survivors"):
+        retry.sites["site-00"].reveal(fewer)
+
+
 def test_two_attempts_have_no_seed_in_common(hospitals):
     seeds = []
     for number in (1, 2):
