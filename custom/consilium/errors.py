@@ -54,6 +54,7 @@ class RefusalCode(str, Enum):
     PRIVACY_LEDGER = "privacy_ledger"
     DECLINED = "declined"
     TESTED = "already_tested"
+    SECURE_AGGREGATION = "secure_aggregation"
     FAILED = "failed"
     ABORTED = "aborted"
     # The server rejects an answer, or does without a site:

@@ -25,11 +25,10 @@ from consilium.learning.algorithms.base import (
     AlgorithmSettings,
     Declaration,
     LocalAlgorithm,
-    LocalAnswer,
     LocalState,
     Outgoing,
-    SiteDialogue,
 )
+from consilium.learning.algorithms.dialogue import LocalAnswer, SiteDialogue
 from consilium.learning.weights import MODEL, join_sets, split_sets
 from consilium.records.bounds import Record
 

@@ -46,7 +46,7 @@ def task_jobs(task: Task) -> dict[str, CatalogEntry]:
 
 
 def _entry(task: Task, ending: str, stated: Mapping[str, Any]) -> CatalogEntry:
-    recipe = RECIPES.get(ending.partition("_")[0])
+    recipe = find_recipe(ending)
     if recipe is None:
         raise ConfigurationError(
             f"task {task.name!r} has settings of a job that ends in {ending!r}; known: "
@@ -55,6 +55,16 @@ def _entry(task: Task, ending: str, stated: Mapping[str, Any]) -> CatalogEntry:
     if recipe is StatisticsRecipe:
         return CatalogEntry(recipe, {**stated, "task": task.name})
     return CatalogEntry(recipe, {**stated, "learning": {"task": task.name, **stated.get("learning", {})}})
+
+
+def find_recipe(ending: str) -> type[JobRecipe] | None:
+    """Return the recipe of a job by the end of its name; None if no recipe has such jobs.
+
+    Args:
+        ending: A name of `RECIPES`, alone or with `_` and more words; the longest one counts.
+    """
+    known = [name for name in RECIPES if ending == name or ending.startswith(f"{name}_")]
+    return RECIPES[max(known, key=len)] if known else None
 
 
 CATALOG: Final[Mapping[str, CatalogEntry]] = {

@@ -21,6 +21,7 @@ from consilium.recipes.fedbn import FedBNRecipe
 from consilium.recipes.fednova import FedNovaRecipe
 from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
+from consilium.recipes.secagg_fedavg import SecAggRecipe
 from consilium.recipes.server_optimizers import FedAdamRecipe, FedAvgMRecipe, FedYogiRecipe
 from consilium.recipes.statistics import StatisticsRecipe
 from consilium.recipes.training import ALGORITHM_PLACE, TrainingRecipe
@@ -34,6 +35,7 @@ RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     "fednova": FedNovaRecipe,
     "fedbn": FedBNRecipe,
     "dp": DpSgdRecipe,
+    f"{MAIN_JOB}_secagg": SecAggRecipe,
     "check": ReadinessRecipe,
     "stats": StatisticsRecipe,
     "evaluate": EvaluationRecipe,

@@ -48,6 +48,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.PRIVACY_LEDGER: "`consilium ledger verify --kit KIT` at the site says what is wrong; its IT "
     "department restores both files of the ledger from their newest copy",
     RefusalCode.DECLINED: _ASK_THE_SITE,
+    RefusalCode.SECURE_AGGREGATION: "the site's log says what; each hospital makes an identity, "
+    "`consilium identity create KIT`, and pins the others', `consilium identity pin`",
     RefusalCode.TESTED: "submit another job: a hospital's test patients are looked at once in a job, after "
     "its last round",
     RefusalCode.FAILED: _ASK_THE_SITE,

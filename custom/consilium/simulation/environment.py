@@ -26,6 +26,7 @@ from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
 from consilium.records.progress import EndReason
 from consilium.records.readiness import ReadinessRecord
+from consilium.secagg.local_federation import exchange_identities
 from consilium.simulation.hospitals import without_spaces
 
 
@@ -148,6 +149,16 @@ class _HospitalSimulatorRunner(SimulatorRunner):  # type: ignore[misc]
             threads=len(sites),
         )
         self._sites = dict(sites)
+
+    def setup(self) -> bool:
+        """Set the workspace up; sites of a secure aggregation know each other's identities."""
+        done = bool(super().setup())
+        if done:
+            root = Path(self.args.workspace)
+            exchange_identities(
+                {name: root / name / WorkspaceConstants.SITE_FOLDER_NAME for name in self._sites}
+            )
+        return done
 
     def _setup_local_startup(self, log_config_file_path: str, workspace: str) -> None:
         super()._setup_local_startup(log_config_file_path, workspace)

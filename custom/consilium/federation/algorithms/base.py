@@ -49,11 +49,13 @@ class RoundStart:
         index: The round, from 0.
         weights: The global model.
         folder: Where the round may keep what arrives; removed when it is closed.
+        job: The job's id.
     """
 
     index: int
     weights: Weights
     folder: Path
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Question:
         sets: Weight sets that are sent, beside the model where there is one.
         content: Plain JSON values that are sent.
         among: Sites that may be asked; None for all. Others are left out, even if connected.
+        quorum: Whether the sites that answer have to make the job's quorum; otherwise the algorithm decides
+            whether they are enough.
     """
 
     aggregator: Aggregator
@@ -74,16 +78,17 @@ class Question:
     sets: WeightSets = field(default_factory=dict)
     content: Mapping[str, Any] = field(default_factory=dict)
     among: Collection[str] | None = None
+    quorum: bool = True
 
 
 class ServerAlgorithm(ABC):
     """Server side of an algorithm.
 
     A round asks `questions`, one after the other; after each, the sites that answered have to make the job's
-    quorum. Then `combine` makes one aggregate of the answers, and `step` the next model. A round may be
-    asked several times before it counts, each time from the beginning, so only `step` may change what is
-    remembered. What `state` returns is made durable with every round; where a round is rolled back, it is
-    restored with the model before it.
+    quorum, unless the question says otherwise. Then `combine` makes one aggregate of the answers, and `step`
+    the next model. A round may be asked several times before it counts, each time from the beginning, so only
+    `step` may change what is remembered. What `state` returns is made durable with every round; where a round
+    is rolled back, it is restored with the model before it.
 
     Args:
         settings: What the job decides about the algorithm.
@@ -110,6 +115,9 @@ class ServerAlgorithm(ABC):
 
         Args:
             start: What the round starts from.
+
+        Raises:
+            RejectedUpdate: If the answers so far can't be used; the round is tried again.
         """
 
     @abstractmethod

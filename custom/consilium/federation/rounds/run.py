@@ -261,9 +261,14 @@ class TrainingRun:
         self.publish(weights, kept_round(self.record, number))
         return weights
 
+    @property
+    def job(self) -> str:
+        """The job's id."""
+        return str(self.controller.fl_ctx.get_job_id())
+
     def _run_id(self) -> str:
         resumed = self.record.resumed
-        return resumed[0].job if resumed else str(self.controller.fl_ctx.get_job_id())
+        return resumed[0].job if resumed else self.job
 
 
 def _seconds(minutes: float | None) -> float:

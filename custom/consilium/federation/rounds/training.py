@@ -80,6 +80,9 @@ class TrainingRounds:
         try:
             weights = self._ask_all(index, plan.rollback.start(index, weights), record)
             aggregate = self._combine(record)
+        except RejectedUpdate as error:
+            run.record.rounds[index:] = [record]
+            raise FailedRound(f"round {record.number}: {error}") from error
         finally:
             plan.algorithm.close()
             record.seconds = time.monotonic() - started
@@ -98,9 +101,10 @@ class TrainingRounds:
         Raises:
             AbortedJob: If the job was aborted.
             FailedRound: If a question has no quorum.
+            RejectedUpdate: If the algorithm can't continue with the answers.
         """
         run = self._run
-        start = RoundStart(index, weights, run.folder / _UPDATES)
+        start = RoundStart(index, weights, run.folder / _UPDATES, run.job)
         for question in run.plan.algorithm.questions(start):
             trains = question.task == TRAIN
             sets = {MODEL: weights, **question.sets} if trains else question.sets
@@ -131,7 +135,7 @@ class TrainingRounds:
         else:
             record.questions = {**record.questions, question.task: answers.sites}
         given = answers.contributed
-        lack = run.plan.quorum.lack(given, answers.cases)
+        lack = run.plan.quorum.lack(given, answers.cases) if question.quorum else None
         if lack is not None:
             run.record.rounds[record.number - 1 :] = [record]
             what = counted(len(given), "update" if trains else f"answer to {question.task}")
@@ -144,11 +148,12 @@ class TrainingRounds:
         """Combine the round's answers.
 
         Raises:
-            FailedRound: If the aggregate can't be used.
+            FailedRound: If it can't be read.
+            RejectedUpdate: If it can't be used.
         """
         try:
             aggregate = self._run.plan.algorithm.combine()
-        except (RejectedUpdate, OSError) as error:
+        except OSError as error:
             raise FailedRound(f"round {record.number}: {error}") from error
         for site, share in aggregate.shares.items():
             record.sites[site].weight = share

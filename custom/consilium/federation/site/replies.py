@@ -21,7 +21,8 @@ from consilium.federation.message_names import (
 )
 from consilium.federation.monitoring.published_metrics import measure_traffic
 from consilium.federation.versions import component_versions, incompatibility
-from consilium.learning.algorithms.base import AlgorithmSettings, LocalAnswer
+from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.learning.algorithms.dialogue import LocalAnswer
 from consilium.learning.rounds import TrainingResult
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
 from consilium.records.bounds import name_faults

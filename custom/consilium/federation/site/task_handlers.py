@@ -20,35 +20,31 @@ from consilium.federation.message_names import (
     CHECK,
     LOCAL_ONLY,
     PREPARE,
-    QUESTION_META,
     REPORT_META,
     RUN_META,
     TEST,
     TRAIN,
     VALIDATE,
 )
+from consilium.federation.site.algorithm_dialogue import AlgorithmDialogue, site_place
 from consilium.federation.site.final_scores import score_final_model
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
 from consilium.federation.site.local_settings import read_site_settings
 from consilium.federation.site.personal_model import use_personal_model
 from consilium.federation.site.replies import (
-    check_answer,
-    check_outgoing,
     check_scores,
-    check_sealed,
     read_request,
     read_sets,
     report_on,
-    to_answer,
     to_reply,
 )
 from consilium.federation.site.state import StateReporter
-from consilium.learning.algorithms import site_dialogue
 from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.learning.algorithms.dialogue import SitePlace
 from consilium.learning.rounds import TrainingResult
 from consilium.learning.schedule import Schedule
-from consilium.learning.weights import MODEL, Weights, WeightSets, difference, join_sets
+from consilium.learning.weights import MODEL, Weights
 from consilium.participant.evaluation_log import EvaluationLog
 from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains
@@ -90,7 +86,7 @@ class TaskHandlers:
         if is_built_in(self._task):
             self._settings  # noqa: B018 - what can't be used is said at once
         self._algorithm = algorithm
-        self._dialogue = site_dialogue(algorithm)
+        self._dialogue = AlgorithmDialogue(algorithm)
         self._component = component
         self._state = state
         self._journal = journal
@@ -112,7 +108,9 @@ class TaskHandlers:
             LOCAL_ONLY: self._local_only,
         }
         if task in self._algorithm.declaration.questions:
-            return lambda shareable, fl_ctx, abort: self._answer(task, shareable)
+            return lambda shareable, fl_ctx, abort: self._dialogue.answer(
+                task, shareable, self._place(fl_ctx, shareable)
+            )
         return handlers.get(task)
 
     def close(self) -> None:
@@ -170,30 +168,16 @@ class TaskHandlers:
             )
             self._journal.note_training()
         report = report_on(participant, result, time.monotonic() - started)
-        update = None if result is None else self._to_send(result, weights, model)
+        update: Weights | None = None
+        if result is not None:
+            place = self._place(fl_ctx, shareable)
+            update = self._dialogue.update(result, weights, model, place, report.train_cases)
         return to_reply(update, scores, report, model)
 
-    def _to_send(self, result: TrainingResult, received: Weights, model: FLModel) -> Weights:
-        """Return the weights that leave the site after a round: only shared and declared ones.
-
-        Raises:
-            TrainingError: If the algorithm would send something else.
-        """
-        check_outgoing(result, self._algorithm)
-        change = difference(result.weights, self._algorithm.shared(received))
-        content = (model.meta or {}).get(QUESTION_META)
-        sets: WeightSets = {MODEL: change, **result.sent}
-        sealed = self._dialogue.seal(sets, content if isinstance(content, Mapping) else {})
-        return join_sets(check_sealed(sealed, sets, self._algorithm))
-
-    def _answer(self, question: str, shareable: Shareable) -> Shareable:
-        """Answer a question of the algorithm's own; no case is read for it."""
-        request = read_request(shareable)
-        content = request.meta.get(QUESTION_META)
-        answer = self._dialogue.answer(
-            question, content if isinstance(content, Mapping) else {}, read_sets(request, self._algorithm)
-        )
-        return to_answer(check_answer(answer, question, self._algorithm), request)
+    def _place(self, fl_ctx: FLContext, shareable: Shareable) -> SitePlace:
+        site = read_site_settings(fl_ctx, self._task)
+        role = site.role if self._participant is None else self._participant.data.role
+        return site_place(fl_ctx, site, shareable, role)
 
     def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()

@@ -69,6 +69,11 @@ class Screening:
         self._seen: dict[str, tuple[int, str]] = {}
         self._last_pace: float | None = None
 
+    @property
+    def prepared(self) -> Mapping[str, int]:
+        """Training cases of each site, as it reported them in its preparation."""
+        return dict(self._prepared)
+
     def note_prepared(self, site: str, cases: int) -> None:
         """Record the number of training cases that a site reports in its preparation."""
         self._prepared[site] = cases

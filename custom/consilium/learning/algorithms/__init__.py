@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from consilium.errors import ConfigurationError
-from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, SiteDialogue
+from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm
+from consilium.learning.algorithms.dialogue import SiteDialogue
 from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings, LocalDpSgd
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
 from consilium.learning.algorithms.fedbn import FedBNAlgorithmSettings
 from consilium.learning.algorithms.fednova import FedNovaAlgorithmSettings
 from consilium.learning.algorithms.fedprox import FedProxAlgorithmSettings, LocalFedProx
+from consilium.learning.algorithms.secagg_fedavg import (
+    LocalSecAggFedAvg,
+    SecAggDialogue,
+    SecAggFedAvgSettings,
+)
 from consilium.learning.algorithms.server_optimizers import (
     FedAdamAlgorithmSettings,
     FedAvgMAlgorithmSettings,
@@ -47,6 +53,7 @@ ALGORITHMS: dict[str, AlgorithmParts] = {
     "fednova": AlgorithmParts(FedNovaAlgorithmSettings, LocalFedAvg),
     "fedbn": AlgorithmParts(FedBNAlgorithmSettings, LocalFedAvg),
     "dp_sgd": AlgorithmParts(DpSgdAlgorithmSettings, LocalDpSgd),
+    "secagg_fedavg": AlgorithmParts(SecAggFedAvgSettings, LocalSecAggFedAvg, SecAggDialogue),
 }
 """The site's half of each algorithm, by the name that a job gives."""
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from pydantic import BaseModel
 
-from consilium.errors import SiteRefusal
 from consilium.learning.schedule import Schedule
 from consilium.learning.weights import Weights, WeightSets
 from consilium.privacy.promise import PrivacyPlan, PrivacyPromise
@@ -263,51 +262,3 @@ class LocalAlgorithm:
 
     def restore(self, state: LocalState | None) -> None:
         """Continue from a `state`; None: from the beginning."""
-
-
-@dataclass(frozen=True)
-class LocalAnswer:
-    """Answer of a site to one of the algorithm's own questions.
-
-    Attributes:
-        content: Plain JSON values that fit the declared model of the question.
-        sets: Weight sets; only declared ones.
-    """
-
-    content: Mapping[str, Any] = field(default_factory=dict)
-    sets: WeightSets = field(default_factory=dict)
-
-
-class SiteDialogue:
-    """Part of an algorithm without a training process: answers questions and seals what is sent.
-
-    It knows neither torch nor FLARE, so it may live in whatever process of the site answers the server.
-
-    Args:
-        settings: What the job decides about the algorithm.
-    """
-
-    def __init__(self, settings: AlgorithmSettings) -> None:
-        self.settings = settings
-
-    def answer(self, question: str, content: Mapping[str, Any], sets: WeightSets) -> LocalAnswer:
-        """Answer one of the declared questions.
-
-        Args:
-            question: Its name.
-            content: Plain JSON values of the server's; whatever they are, they come from a stranger.
-            sets: The weight sets that came with it.
-
-        Raises:
-            SiteRefusal: If this site declines.
-        """
-        raise SiteRefusal(f"this algorithm has no question {question!r}")
-
-    def seal(self, sets: WeightSets, content: Mapping[str, Any]) -> WeightSets:
-        """Return an update as it leaves the site, such as masked.
-
-        Args:
-            sets: The difference under `MODEL`, and the declared sets.
-            content: What the server's training task said to the algorithm.
-        """
-        return sets

@@ -129,6 +129,7 @@ class BrainTumor(SegmentationTask):
             "min_sites": 2,
             "learning": {"batch_size": 16, "local_steps": 10, "learning_rate": 1e-3},
         },
+        "fedavg_secagg": {"rounds": 16},
         "check": {"min_sites": 2},
         "stats": {"min_sites": 2},
     }

@@ -22,7 +22,7 @@ from consilium.federation.message_names import (
 )
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.versions import component_versions
-from consilium.learning.algorithms.base import LocalAnswer
+from consilium.learning.algorithms.dialogue import LocalAnswer
 from consilium.learning.weights import MODEL
 from consilium.records.federation import SiteReport
 from consilium.tasks import get_task
@@ -76,7 +76,7 @@ def test_a_task_with_another_set_is_declined(executor, engine):
 class Masking(ToyDialogue):
     """Adds the number in the server's task to the difference, and twice that to the control variate."""
 
-    def seal(self, sets, content):
+    def seal(self, sets, content, origin):
         mask = content.get("mask", 0.0)
         masked = {name: value + mask for name, value in sets[MODEL].items()}
         return {MODEL: masked, CHANGE: {name: value + 2 * mask for name, value in sets[CHANGE].items()}}
@@ -116,7 +116,7 @@ class Talkative(ToyDialogue):
     def answer(self, question, content, sets):
         return LocalAnswer({"number": 1, **self.extra}, content.get("sets", {}))
 
-    def seal(self, sets, content):
+    def seal(self, sets, content, origin):
         return {**sets, "secret": sets[MODEL]}
 
 

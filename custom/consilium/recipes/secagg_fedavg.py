@@ -1,0 +1,56 @@
+"""Recipe of federated averaging by secure aggregation."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from consilium.federation.updates.screening import ScreeningSettings
+from consilium.learning.algorithms.secagg_fedavg import SecAggFedAvgSettings
+from consilium.recipes.training import TrainingRecipe, TrainingSettings
+
+
+class SecAggSettings(TrainingSettings):
+    """Settings of a job by secure aggregation; a round needs `min_sites` updates, and at least three."""
+
+    algorithm: SecAggFedAvgSettings = SecAggFedAvgSettings()
+    min_sites: int = Field(default=3, ge=3, le=64, description="Fewest sites that the job can do with.")
+    screening: ScreeningSettings = ScreeningSettings(max_norm_ratio=None)
+    rollback_margin: float | None = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Drop a round whose model's key metric is worse by more than this; null: never. The only "
+        "defense against an update that spoils the model, as no update is seen.",
+    )
+
+    @model_validator(mode="after")
+    def _sees_no_update(self) -> Self:
+        """Refuse what needs single updates, by name."""
+        if self.aggregation.rule != "mean":
+            raise ValueError(
+                f"aggregation.rule {self.aggregation.rule!r} needs every single update, which secure "
+                "aggregation hides; allowed: 'mean'"
+            )
+        if self.screening.max_norm_ratio is not None:
+            raise ValueError(
+                "screening.max_norm_ratio measures single updates, which secure aggregation hides; allowed: "
+                "null. Each site clips its own update: algorithm.max_norm"
+            )
+        return self
+
+
+class SecAggRecipe(TrainingRecipe):
+    """Hospitals train one model; the server learns the mean of their updates, and no single update.
+
+    Example:
+        >>> from consilium.tasks import parse_learning
+        >>> learning = parse_learning({"task": "brain_tumor"}, source="my job")
+        >>> SecAggRecipe(SecAggSettings(name="my_job", rounds=3, learning=learning)).name
+        'my_job'
+
+    Args:
+        settings: What the job decides.
+    """
+
+    settings_type = SecAggSettings

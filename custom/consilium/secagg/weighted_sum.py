@@ -1,0 +1,230 @@
+"""A weighted mean of the sites' vectors by a sum: what a site sends, and what the server adds up.
+
+With `c_k` training cases of site k and `M` the cases of full weight, a site sends `min(c_k, M) / M` times its
+vector and, as a further coordinate, `min(c_k, M)`. The mean is the quotient of the two sums, so the server
+needs no site's own number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+
+from consilium.secagg.errors import SecAggFailure, SecAggRefusal
+from consilium.secagg.feedback import ErrorFeedback
+from consilium.secagg.mask_seed import MaskSeed
+from consilium.secagg.masks import MaskStream, apply_masks, in_order
+from consilium.secagg.messages import digest_parameters
+from consilium.secagg.ring import FixedPoint, RingBits, integer_code, norm_factor, rounding_generator
+from consilium.secagg.survivor_policy import MOST_PARTIES
+from consilium.settings import Settings
+
+COUNTS: Final = 2
+"""Coordinates beside the vector: weighted cases, and values that were clipped."""
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+class SumPlan(Settings):
+    """Rules of one weighted sum, which all sites and the server must have alike.
+
+    They are announced by the server. A site's masks depend on them, so sites with different rules, or
+    different models, only add noise to the sum.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    bits: RingBits = Field(description="Of the ring of the vector.")
+    sites: Annotated[int, Field(ge=1, le=MOST_PARTIES)] = Field(description="Most sites in the sum.")
+    bound: Annotated[float, Field(gt=0, le=1e6)] = Field(
+        description="Largest value of a coordinate; larger ones are clipped."
+    )
+    norm: Annotated[float, Field(gt=0, le=1e9)] = Field(
+        description="Largest Euclidean norm of a vector; a longer one is scaled down."
+    )
+    full_weight_cases: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        description="Training cases of a site with full weight; more count as so many."
+    )
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of all of it."""
+        return digest_parameters(self.model_dump(mode="json"))
+
+    @property
+    def code(self) -> FixedPoint:
+        """Encoding of the vector."""
+        return FixedPoint(bits=self.bits, terms=self.sites, bound=self.bound)
+
+    @property
+    def count_code(self) -> FixedPoint:
+        """Encoding of the counts, which are exact."""
+        return integer_code(self.sites)
+
+    def counted_cases(self, cases: int) -> int:
+        """Return how many of a site's training cases count."""
+        return min(cases, self.full_weight_cases)
+
+    def mask_context(self, received: Tensors) -> bytes:
+        """Return what masks depend on besides their seeds: these rules, and the model that was received.
+
+        Args:
+            received: The model's tensors, by name.
+        """
+        digest = hashlib.sha256(self.digest)
+        for name in sorted(received):
+            value = np.asarray(received[name])
+            digest.update(f"{name}\n{value.dtype.str}\n{value.shape}\n".encode())
+            digest.update(value.tobytes())
+        return digest.digest()
+
+
+class MaskedVector:
+    """A site's vector as it is sent.
+
+    Args:
+        tensors: Masked elements of the ring, by name.
+        counts: Masked counts.
+        clipped: How many values were clipped to the bound.
+    """
+
+    def __init__(self, tensors: dict[str, NDArray[Any]], counts: NDArray[Any], clipped: int) -> None:
+        self.tensors = tensors
+        self.counts = counts
+        self.clipped = clipped
+
+
+def mask_vector(
+    vector: Tensors,
+    *,
+    cases: int,
+    received: Tensors,
+    plan: SumPlan,
+    seeds: Iterable[MaskSeed],
+    round_index: int,
+    feedback: ErrorFeedback | None = None,
+) -> MaskedVector:
+    """Clip, weight, encode and mask a site's vector.
+
+    Args:
+        vector: The update, by name.
+        cases: Training cases that it is from.
+        received: The model that it was computed from.
+        plan: The rules.
+        seeds: Of `SiteSession.mask_seeds`.
+        round_index: The round.
+        feedback: Errors of earlier rounds to add; None to forget them.
+
+    Raises:
+        TrainingError: If a value is not finite.
+    """
+    code, generator = plan.code, rounding_generator()
+    weight = plan.counted_cases(cases) / plan.full_weight_cases
+    if feedback is not None:
+        feedback.begin(round_index)
+        vector = {name: feedback.corrected(round_index, name, value) for name, value in vector.items()}
+    factor = norm_factor(vector.values(), plan.norm)
+    tensors, clipped = {}, 0
+    for name in sorted(vector):
+        scaled = vector[name] * factor
+        tensors[name], count = code.encode(scaled, generator=generator, weight=weight)
+        clipped += count
+        if feedback is not None:
+            feedback.keep(round_index, name, scaled, tensors[name], code, weight)
+    counts, _ = plan.count_code.encode(
+        np.array([plan.counted_cases(cases), clipped], np.float64), generator=generator
+    )
+    context = plan.mask_context(received)
+    _mask(tensors, counts, seeds, context)
+    return MaskedVector(tensors, counts, clipped)
+
+
+class MaskedSum:
+    """The sum of masked vectors: all that the server has of them.
+
+    Args:
+        plan: The rules.
+        received: The model that the sites received; its names and shapes are the vectors'.
+    """
+
+    def __init__(self, plan: SumPlan, received: Tensors) -> None:
+        self._plan = plan
+        self._context = plan.mask_context(received)
+        self._totals = {name: np.zeros(np.shape(value), plan.code.dtype) for name, value in received.items()}
+        self._counts = np.zeros(COUNTS, plan.count_code.dtype)
+        self._added = 0
+
+    def add(self, tensors: Tensors, counts: NDArray[Any]) -> None:
+        """Add a site's whole vector, or nothing of it.
+
+        Args:
+            tensors: Its tensors.
+            counts: Its counts.
+
+        Raises:
+            SecAggRefusal: If names, shapes or types are not those of the plan.
+        """
+        if tensors.keys() != self._totals.keys():
+            raise SecAggRefusal("a masked vector has other tensors than the model")
+        pairs = [(tensors[name], total) for name, total in self._totals.items()] + [(counts, self._counts)]
+        for value, total in pairs:
+            if value.dtype != total.dtype or value.shape != total.shape:
+                raise SecAggRefusal(
+                    f"a masked vector has a tensor of {value.dtype} values in {value.ndim} axes, and the sum "
+                    f"one of {total.dtype} in {total.ndim}, or another shape"
+                )
+        if self._added == self._plan.sites:
+            raise SecAggRefusal(f"the ring has room for {self._plan.sites} vectors, and all are there")
+        for value, total in pairs:
+            np.add(total, value, out=total)
+        self._added += 1
+
+    def open(self, seeds: Iterable[MaskSeed], cases: int | None = None) -> dict[str, NDArray[np.float64]]:
+        """Remove the masks and return the weighted mean; the sum is of no further use.
+
+        Args:
+            seeds: Of `ServerSession.open_sum`.
+            cases: Sum of the cases that the sites reported, to compare with; None for no comparison.
+
+        Raises:
+            SecAggFailure: If what is left can't be a sum of honest vectors: the sites did not have the same
+                model and rules, or one of them sent something else.
+        """
+        _mask(self._totals, self._counts, seeds, self._context)
+        counted, self.clipped = (int(value) for value in self._plan.count_code.decode(self._counts))
+        most = self._added * self._plan.full_weight_cases
+        if not self._added <= counted <= most or (cases is not None and counted != cases):
+            raise SecAggFailure(
+                f"the opened sum counts {counted} training cases, and the sites reported "
+                f"{most if cases is None else cases}; a site had other rules or another model, or sent "
+                "something else"
+            )
+        weight = counted / self._plan.full_weight_cases
+        code = self._plan.code
+        mean = {name: code.decode(total) / weight for name, total in self._totals.items()}
+        norm = math.sqrt(sum(float(np.sum(np.square(value))) for value in mean.values()))
+        values = sum(value.size for value in mean.values())
+        rounding = self._added * code.step / weight * math.sqrt(values)
+        if norm > self._plan.norm * (1 + 1e-6) + rounding:
+            raise SecAggFailure(
+                f"the mean of the updates has the norm {norm:.4g}, and each site clips its own to "
+                f"{self._plan.norm:.4g}: one of them did not, or had other rules or another model"
+            )
+        return mean
+
+
+def _mask(
+    tensors: Mapping[str, NDArray[Any]], counts: NDArray[Any], seeds: Iterable[MaskSeed], context: bytes
+) -> None:
+    streams = [(MaskStream(one.seed, context), one.sign) for one in seeds]
+    apply_masks(
+        [*in_order(tensors), counts],
+        [stream for stream, sign in streams if sign > 0],
+        [stream for stream, sign in streams if sign < 0],
+    )

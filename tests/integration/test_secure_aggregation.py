@@ -1,0 +1,64 @@
+"""A job by secure aggregation in the simulator: the model of plain averaging, and no update at the server."""
+
+import numpy as np
+import pytest
+
+from consilium.learning.model_file import load_model
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
+from consilium.secagg.identity import IDENTITY_FILE
+
+from .studies import SMALL, simulate
+
+pytestmark = pytest.mark.integration
+
+SITES = ("north", "south", "careless")
+SETTINGS = {**SMALL, "min_sites": 3, "rounds": 1}
+
+
+def study(folder, hospitals, name, **settings):
+    job = export_job(build_recipe(f"brain_tumor_{name}", {**SETTINGS, **settings}), folder / "jobs")
+    return simulate(job, {site: hospitals[site] for site in SITES}, folder / name)
+
+
+@pytest.fixture(scope="module")
+def secure(hospitals, tmp_path_factory):
+    return study(tmp_path_factory.mktemp("secure"), hospitals, "fedavg_secagg")
+
+
+@pytest.fixture(scope="module")
+def plain(hospitals, tmp_path_factory):
+    return study(tmp_path_factory.mktemp("plain"), hospitals, "fedavg", **{"aggregation.max_site_share": 0.5})
+
+
+def model(study):
+    return load_model(study.out / "result/model.safetensors")[0]
+
+
+def test_the_model_is_that_of_plain_averaging(secure, plain):
+    assert secure.code == 0, secure.stderr
+    assert plain.code == 0, plain.stderr
+    one, other = model(secure), model(plain)
+    assert one.keys() == other.keys()
+    differences = np.concatenate([np.abs(one[name] - other[name]).ravel() for name in one])
+    changes = max(float(np.abs(value).max()) for value in other.values())
+    assert differences.max() < 2e-6 * max(changes, 1.0)
+
+
+def test_the_record_shows_every_step_and_no_norm(secure):
+    (first,) = secure.federation["rounds"]
+    assert {name for name, answers in first["questions"].items() if len(answers) == 3} == {
+        "advertise_keys",
+        "distribute_shares",
+        "confirm_survivors",
+        "reveal_shares",
+    }
+    assert {one["outcome"] for one in first["sites"].values()} == {"trained"}
+    assert {one["update_norm"] for one in first["sites"].values()} == {None}
+
+
+def test_each_site_has_an_identity_that_only_it_can_read(secure):
+    for site in SITES:
+        path = secure.out / "simulation" / site / "local" / IDENTITY_FILE
+        assert path.stat().st_mode & 0o077 == 0
+    assert not list(secure.server.rglob(IDENTITY_FILE))

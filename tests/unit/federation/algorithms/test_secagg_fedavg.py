@@ -1,0 +1,329 @@
+"""Secure aggregation through the controller, with the sites' own dialogues in this process."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.shareable import make_reply
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.abstract.model import make_model_learnable
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.errors import ConfigurationError, SiteRefusal
+from consilium.federation.algorithms.secagg_fedavg import largest_counted
+from consilium.federation.message_names import (
+    ANSWER_META,
+    CODE_HEADER,
+    QUESTION_META,
+    REASON_HEADER,
+    TRAIN,
+)
+from consilium.learning.algorithms import parse_algorithm, site_dialogue
+from consilium.learning.algorithms.dialogue import SitePlace, UpdateOrigin
+from consilium.learning.algorithms.secagg_fedavg import (
+    ADVERTISE,
+    CONFIRM,
+    REVEAL,
+    SHARE,
+    SecAggFedAvgSettings,
+)
+from consilium.learning.model_file import load_model
+from consilium.learning.weights import MODEL, join_sets
+from consilium.privacy.demand import PrivacyDemand
+from consilium.secagg.identity import IDENTITY_FILE
+from consilium.secagg.local_federation import exchange_identities
+from federation.flare import JOB_ID
+from federation.rehearsal import Site, TwoWeights, outcomes, panics, rehearse
+
+QUESTIONS = [ADVERTISE, SHARE, TRAIN, CONFIRM, REVEAL]
+SETTINGS = {"name": "secagg_fedavg", "bound_ratio": 500.0, "max_norm": 1e4}
+
+
+class Tensors(TwoWeights):
+    def load_model(self, fl_ctx):
+        weights = {"w": np.zeros(2, np.float32), "mark": np.zeros((), np.float32)}
+        return make_model_learnable(weights=weights, meta_props={"round": 0})
+
+
+class SecureSite(Site):
+    """Answers the protocol's questions with the package's own dialogue.
+
+    `silent_at` are questions that it misses, `sent` what it would have sent in the clear.
+    """
+
+    def __init__(self, name, folder, *, silent_at=(), lie=None, settings=None, **options):
+        super().__init__(**options)
+        self.name, self.folder, self.silent_at, self.lie = name, folder, silent_at, lie
+        self.dialogue = site_dialogue(SecAggFedAvgSettings.model_validate(settings or SETTINGS))
+        self.sent, self.asked = [], []
+
+    def place(self):
+        return SitePlace(
+            self.name, JOB_ID, JOB_ID, self.step is not None, self.folder / "local", self.folder / "state"
+        )
+
+    def __call__(self, task, model):
+        if task in QUESTIONS:
+            self.asked.append((task, model.current_round))
+            if (task, model.current_round) in self.silent_at:
+                return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: "it died"})
+        try:
+            self.dialogue.enter(self.place())
+            return self.reply(task, model)
+        except SiteRefusal as error:
+            headers = {REASON_HEADER: error.public_reason, CODE_HEADER: error.code.value}
+            return make_reply(ReturnCode.EXECUTION_EXCEPTION, headers)
+
+    def reply(self, task, model):
+        content = model.meta.get(QUESTION_META, {})
+        if self.lie:
+            content = self.lie(task, content)
+        if task in QUESTIONS and task != TRAIN:
+            answer = self.dialogue.answer(task, content, {})
+            reply = FLModel(metrics={}, current_round=model.current_round, meta={ANSWER_META: answer.content})
+            return FLModelUtils.to_shareable(reply)
+        answer = FLModelUtils.from_shareable(super().__call__(task, model))
+        if task == TRAIN and self.step is not None:
+            update = {"w": np.full(2, self.step, np.float32), "mark": np.float32(0).reshape(())}
+            self.sent.append(update["w"].tobytes())
+            received = {name: model.params[name] for name in ("w", "mark")}
+            origin = UpdateOrigin(received, self.cases, model.current_round)
+            answer.params = join_sets(self.dialogue.seal({MODEL: update, "sums": {}}, content, origin))
+        return FLModelUtils.to_shareable(answer)
+
+
+NAMES = ("east", "north", "south", "west")
+
+
+@pytest.fixture
+def sites(tmp_path):
+    def sites(names=NAMES, options=None, **common):
+        folders = {name: tmp_path / "sites" / name for name in names}
+        for folder in folders.values():
+            (folder / "local").mkdir(parents=True)
+        exchange_identities({name: folder / "local" for name, folder in folders.items()})
+        return {
+            name: SecureSite(
+                name, folder, **{"cases": 3, "step": 1.0, **common, **(options or {}).get(name, {})}
+            )
+            for name, folder in folders.items()
+        }
+
+    return sites
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(sites, **settings):
+        defaults = {
+            "rounds": 2, "min_sites": 3, "persistor": Tensors, "algorithm": SETTINGS,
+            "screening": {"max_norm_ratio": None},
+        }  # fmt: skip
+        return rehearse(tmp_path / "server", sites, **{**defaults, **settings})
+
+    return run
+
+
+def w(engine):
+    return load_model(engine.run_folder / "model.safetensors")[0]["w"]
+
+
+STEPS = {
+    "east": {"step": 2.0, "cases": 6},
+    "north": {"step": -1.0},
+    "south": {"step": 0.5},
+    "west": {"step": 0.25},
+}
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_a_job_gives_the_weighted_mean(run, sites, bits):
+    chosen = {**SETTINGS, "ring_bits": bits, "bound_ratio": 300.0}
+    hospitals = sites(options=STEPS, settings=chosen)
+    record, engine = run(hospitals, algorithm=chosen)
+    assert record.status == "finished", record.reason
+    expected = 2 * (6 * 2.0 + 3 * (-1.0 + 0.5 + 0.25)) / 15
+    np.testing.assert_allclose(w(engine), expected, atol=1e-5 if bits == 32 else 0.1)
+    assert [task for task, _ in hospitals["east"].asked] == QUESTIONS * 2
+    assert record.rounds[0].sites["east"].weight == pytest.approx(0.4)
+    assert record.rounds[0].sites["east"].update_norm is None
+    assert {name: one.outcome for name, one in record.rounds[0].questions[REVEAL].items()} == dict.fromkeys(
+        NAMES, "answered"
+    )
+
+
+@pytest.mark.parametrize("stage", QUESTIONS)
+def test_a_site_that_is_lost_at_any_stage_costs_the_others_nothing(run, sites, stage):
+    """Before it sends, its update is left out; after, it counts."""
+    hospitals = sites(options={**STEPS, "west": {"step": 0.25, "silent_at": [(stage, 0)]}})
+    record, engine = run(hospitals)
+    assert record.status == "finished", record.reason
+    with_west = (6 * 2.0 + 3 * (-1.0 + 0.5 + 0.25)) / 15
+    without = (6 * 2.0 + 3 * (-1.0 + 0.5)) / 12
+    first = with_west if stage in (CONFIRM, REVEAL) else without
+    np.testing.assert_allclose(w(engine), first + with_west, atol=1e-5)
+    assert [one.attempts for one in record.rounds] == [1, 1]
+
+
+@pytest.mark.parametrize("stage", QUESTIONS)
+def test_a_round_that_can_not_be_opened_is_repeated(run, sites, stage):
+    """Two of four are lost in the first attempt, and three have to be left."""
+
+    class Once(list):
+        def __contains__(self, item):
+            return item in list(self) and not self.remove(item)
+
+    lost = {name: {**STEPS[name], "silent_at": Once([(stage, 0)])} for name in ("south", "west")}
+    hospitals = sites(options={**STEPS, **lost})
+    record, engine = run(hospitals, quorum={"attempts": 2, "backoff_seconds": 0})
+    assert record.status == "finished", record.reason
+    assert [one.attempts for one in record.rounds] == [2, 1]
+    np.testing.assert_allclose(w(engine), 2 * (6 * 2.0 + 3 * (-1.0 + 0.5 + 0.25)) / 15, atol=1e-5)
+
+
+def test_with_fewer_sites_than_the_threshold_nothing_is_opened(run, sites):
+    lost = {name: {**STEPS[name], "silent_at": [(TRAIN, 0)]} for name in ("south", "west")}
+    record, engine = run(sites(options={**STEPS, **lost}), min_sites=2)
+    assert record.status == "failed"
+    assert "at least 3 must" in record.reason
+    assert len(panics(engine)) == 1
+
+
+def test_a_site_that_only_evaluates_scores_and_sends_nothing(run, sites):
+    hospitals = sites(options={**STEPS, "west": {"step": None}})
+    record, engine = run(hospitals)
+    assert record.status == "finished", record.reason
+    np.testing.assert_allclose(w(engine), 2 * (6 * 2.0 + 3 * (-1.0 + 0.5)) / 12, atol=1e-5)
+    assert outcomes(record, "west") == ["evaluated"] * 2
+    assert "west" in record.rounds[0].scores
+    assert [task for task, _ in hospitals["west"].asked] == [ADVERTISE, TRAIN] * 2
+
+
+def test_a_site_without_an_identity_declines_with_the_reason(run, sites):
+    hospitals = sites(options=STEPS)
+    (hospitals["west"].folder / "local" / IDENTITY_FILE).unlink()
+    record, _ = run(hospitals)
+    assert record.status == "finished", record.reason
+    declined = record.rounds[0].questions[ADVERTISE]["west"]
+    assert declined.code.value == "secure_aggregation"
+    assert "no identity" in declined.reason
+
+
+def test_a_server_with_an_identity_of_its_own_making_is_refused(run, sites, tmp_path):
+    hospitals = sites(options=STEPS)
+    path = hospitals["west"].folder / "local" / IDENTITY_FILE
+    path.unlink()
+    folders = {name: tmp_path / "forged" / name for name in NAMES}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    exchange_identities(folders)
+    path.write_bytes((folders["west"] / IDENTITY_FILE).read_bytes())
+    path.chmod(0o600)
+    record, _ = run(hospitals)
+    assert record.status == "failed"
+    assert "west" in record.rounds[0].questions[SHARE]["east"].reason
+
+
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        (ADVERTISE, lambda content: {**content, "plan": {**content["plan"], "bits": 16}}),
+        (ADVERTISE, lambda content: {**content, "plan": {**content["plan"], "bound": float("nan")}}),
+        (ADVERTISE, lambda content: {"attempt": 1}),
+        (SHARE, lambda content: {}),
+        (SHARE, lambda content: {"message": "{}"}),
+        (TRAIN, lambda content: {"inboxes": {}}),
+        (TRAIN, lambda content: {"inboxes": dict.fromkeys(NAMES, "{}")}),
+        (CONFIRM, lambda content: {"message": 7}),
+        (REVEAL, lambda content: {"message": "{}"}),
+    ],
+)
+def test_a_site_declines_what_the_server_may_not_say(run, sites, stage, change):
+    hospitals = sites(
+        options={
+            **STEPS,
+            "west": {"step": 9.0, "lie": lambda task, content: change(content) if task == stage else content},
+        }
+    )
+    record, _ = run(hospitals, rounds=1)
+    assert record.status == "finished", record.reason
+    first = record.rounds[0]
+    there = first.sites if stage == TRAIN else first.questions[stage]
+    assert there["west"].code.value == "secure_aggregation"
+
+
+def test_a_site_that_gets_another_bound_spoils_the_sum_and_shows_nothing(run, sites):
+    """Others would be clipped to nothing, if a server could announce one bound to each."""
+
+    def lie(task, content):
+        return {**content, "plan": {**content["plan"], "bound": 1e-9}} if task == ADVERTISE else content
+
+    record, _ = run(sites(options={**STEPS, "west": {"lie": lie}}), rounds=1)
+    assert record.status == "finished", record.reason
+    assert record.rounds[0].questions[ADVERTISE]["west"].outcome == "refused"  # of other parameters
+
+
+def test_a_round_that_makes_the_model_worse_is_dropped(run, sites):
+    hospitals = sites(options=STEPS, dice=lambda value: 0.9 if value == 0 else 0.1)
+    record, _ = run(hospitals, rollback_margin=0.05, rounds=2)
+    assert record.status == "finished", record.reason
+    assert record.rounds[0].rolled_back
+
+
+def test_the_server_keeps_no_update(run, sites, tmp_path):
+    hospitals = sites(options=STEPS)
+    _, engine = run(hospitals)
+    clear = [one for site in hospitals.values() for one in site.sent]
+    assert clear
+    files = [path for path in Path(engine.run_folder).rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files for one in clear if one in path.read_bytes()]
+
+
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "clipped_mean"])
+def test_rules_that_need_single_updates_are_refused_by_name(run, sites, rule):
+    with pytest.raises(ConfigurationError, match=f"aggregation.rule is '{rule}'"):
+        run(sites(), aggregation={"rule": rule})
+
+
+def test_screening_by_norm_is_refused_by_name(run, sites):
+    with pytest.raises(ConfigurationError, match=r"screening\.max_norm_ratio is 6"):
+        run(sites(), screening={"max_norm_ratio": 6.0})
+
+
+@pytest.mark.parametrize(
+    ("cases", "expected"),
+    [
+        ({"a": 5, "b": 5}, 5),
+        ({"a": 6, "b": 90, "c": 4}, 10),
+        ({"a": 1, "b": 2, "c": 2, "d": 2}, 2),
+        ({"": 1}, 1),
+    ],
+)
+def test_cases_count_up_to_the_largest_share(cases, expected):
+    assert largest_counted(cases, 0.5) == expected
+
+
+def test_a_resumed_round_is_opened_for_the_same_sites_only(sites, run, tmp_path):
+    hospitals = sites(options=STEPS)
+    run(hospitals, rounds=1)
+    again = {name: SecureSite(name, site.folder, cases=3, step=1.0) for name, site in hospitals.items()}
+    for site in again.values():
+        site.place = lambda site=site: SitePlace(
+            site.name, "another-job", JOB_ID, True, site.folder / "local", site.folder / "state"
+        )
+    again["west"].silent_at = [(TRAIN, 0)]
+    record, _ = rehearse(
+        tmp_path / "again", again, rounds=1, min_sites=3, persistor=Tensors, algorithm=SETTINGS,
+        screening={"max_norm_ratio": None}, job_id="another-job",
+    )  # fmt: skip
+    assert record.status == "failed"
+    assert "other survivors" in record.rounds[0].questions[REVEAL]["east"].reason
+
+
+def test_a_hospital_that_demands_secure_aggregation_gets_it_of_this_algorithm_only():
+    demand = PrivacyDemand(secure_aggregation=True)
+    promises = {name: parse_algorithm({"name": name}).promise() for name in ("secagg_fedavg", "fedavg")}
+    assert demand.shortfall(promises["secagg_fedavg"], sites=3) is None
+    assert demand.shortfall(promises["fedavg"], sites=3)

@@ -1,0 +1,31 @@
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.recognition import recognize_recipe
+from consilium.recipes.secagg_fedavg import SecAggRecipe
+
+JOB = "brain_tumor_fedavg_secagg"
+
+
+def test_a_job_is_recognized_as_its_own_recipe_s():
+    found = recognize_recipe(build_recipe(JOB, {"algorithm.ring_bits": 16}).files())
+    assert isinstance(found, SecAggRecipe)
+    assert found.settings.algorithm.ring_bits == 16
+
+
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "clipped_mean"])
+def test_rules_that_need_every_update_are_refused_by_name(rule):
+    with pytest.raises(ConfigurationError, match=f"aggregation.rule '{rule}' needs every single update"):
+        build_recipe(JOB, {"aggregation.rule": rule})
+
+
+def test_screening_by_norm_is_refused_by_name():
+    with pytest.raises(ConfigurationError, match=r"screening\.max_norm_ratio measures single updates"):
+        build_recipe(JOB, {"screening.max_norm_ratio": 6.0})
+
+
+@pytest.mark.parametrize("change", [{"min_sites": 2}, {"min_sites": 65}, {"algorithm.most_sites": 2}])
+def test_numbers_of_sites_that_the_protocol_can_not_have_are_refused(change):
+    with pytest.raises(ConfigurationError, match="allowed: "):
+        build_recipe(JOB, change)
