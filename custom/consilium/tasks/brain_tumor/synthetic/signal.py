@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
 
 from consilium.tasks.brain_tumor.synthetic.head import Head
 from consilium.tasks.brain_tumor.synthetic.healthy_signs import HealthySigns
@@ -62,6 +63,7 @@ TISSUES: Mapping[str, TissueProperties] = {
     "bright_gray": TissueProperties(1450, 126, 0.84, 0.01, 0.06),
 }
 
+_APART_MM = 5.0
 _FREE_WATER_T1_MS = 4000.0
 # Relaxivity of gadobutrol in plasma at 3 T, l/(mmol s).
 _R1, _R2 = 5.0, 7.1
@@ -94,23 +96,34 @@ def make_specimen(head: Head, tumor: Tumor, healthy: HealthySigns, rng: np.rando
     """
     core = np.clip(tumor.necrosis + tumor.solid + tumor.enhancing, 0, 1)
     spared = (1 - core) * (1 - tumor.edema)
+    apart = _apart(tumor, head.spacing_mm)
+    gliosis, bright_gray = healthy.gliosis * apart, healthy.bright_gray * apart
     bloodless = spared * (1 - healthy.vessel)
-    tissue = bloodless * (1 - healthy.gliosis)
+    tissue = bloodless * (1 - gliosis)
     shares = {
-        "gray": tissue * (1 - healthy.bright_gray) * head.gray,
-        "white": tissue * (1 - healthy.bright_gray) * head.white,
+        "gray": tissue * (1 - bright_gray) * head.gray,
+        "white": tissue * (1 - bright_gray) * head.white,
         "csf": tissue * head.csf,
         "vessel": spared * healthy.vessel,
         "necrosis": tumor.necrosis,
         "solid": tumor.solid,
         "enhancing": tumor.enhancing,
         "edema": (1 - core) * tumor.edema,
-        "gliosis": bloodless * healthy.gliosis,
-        "bright_gray": tissue * healthy.bright_gray * (head.gray + head.white),
+        "gliosis": bloodless * gliosis,
+        "bright_gray": tissue * bright_gray * (head.gray + head.white),
     }
     texture = 0.5 * smooth_noise(rng, head.brain.shape, width_mm=3, spacing_mm=head.spacing_mm)
     texture += 0.85 * smooth_noise(rng, head.brain.shape, width_mm=8, spacing_mm=head.spacing_mm)
     return Specimen(shares, texture, {name: float(rng.normal(0, 0.7)) for name in TISSUES})
+
+
+def _apart(tumor: Tumor, spacing_mm: float) -> FloatMap:
+    """How far a voxel is from the tumor: 0 in and beside it, 1 from some 5 mm on.
+
+    Readers count what is bright on FLAIR beside a tumor as a part of it, so nothing else shines there.
+    """
+    near = ndimage.gaussian_filter((tumor.label > 0).astype(np.float32), _APART_MM / spacing_mm)
+    return cast("FloatMap", np.clip(1.2 - 3 * near, 0, 1))
 
 
 def signal_map(specimen: Specimen, sequence: Sequence, *, tesla: float, agent: bool) -> FloatMap:

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from consilium.tasks.brain_tumor.synthetic import Scanner
 from consilium.tasks.brain_tumor.synthetic.head import Head
@@ -74,3 +75,13 @@ def test_no_sign_shines_through_a_core(imaged) -> None:
         core = tumor.necrosis + tumor.solid + tumor.enhancing > 0.999
         for name in ("vessel", "gliosis", "bright_gray"):
             assert specimen.shares[name][core].max(initial=0) < 0.01, name
+
+
+def test_nothing_but_tumor_is_bright_on_flair_beside_a_tumor(imaged) -> None:
+    for head, tumor, signs, specimen in imaged:
+        distance = ndimage.distance_transform_edt(tumor.label == 0, sampling=head.spacing_mm)
+        beside, far = (distance > 0) & (distance <= 3), head.brain & (distance > 15)
+        for name in ("gliosis", "bright_gray"):
+            share, grown = specimen.shares[name], getattr(signs, name)
+            assert share[beside].mean() < 0.3 * grown[beside].mean() + 0.01, name
+            assert share[far].mean() > 0.7 * (grown * (1 - head.csf))[far].mean(), name
