@@ -25,11 +25,19 @@ MODEL = {"name": "ours", "digest": "sha256:" + "0" * 64}
 INITIAL = {"digest": "sha256:" + "0" * 64, "origin": [{"name": "published", "digest": "sha256:" + "1" * 64}]}
 
 TRAINING, EVALUATION = "brain_tumor_fedavg", "brain_tumor_evaluate"
+WITH_NOISE = "brain_tumor_dp_sgd"
 STATISTICS, READINESS = "brain_tumor_stats", "brain_tumor_check"
 
 MATTERS = [
     (TRAINING, {"rounds": 7}, "7 rounds"),
     ("brain_tumor_fedprox", {"algorithm.mu": 0.75}, "name fedprox, mu 0.75"),
+    (WITH_NOISE, {"algorithm.epsilon": 3.0}, "Epsilon is at most 3 for the whole job"),
+    (WITH_NOISE, {"algorithm.delta": 1e-6}, "delta is 1e-06, or"),
+    (
+        WITH_NOISE,
+        {"algorithm.level": "reconstruction"},
+        "and how many cases and patients, of each round's model",
+    ),
     (TRAINING, {"min_sites": 1}, "A round counts with a single hospital"),
     (TRAINING, {"min_sites": 2}, "A round counts with two hospitals"),
     (TRAINING, {"min_sites": 5}, "A round counts with 5 hospitals"),
@@ -85,6 +93,19 @@ def test_every_setting_is_on_the_page_or_known_to_change_nothing_that_leaves(set
     on_the_page = {name.partition(".")[0] for name in changed} | NAMED_OTHERWISE
     on_the_page |= {name.removeprefix("learning.") for name in changed}
     assert settings.model_fields.keys() - on_the_page <= CHANGES_NOTHING_THAT_LEAVES[settings]
+
+
+def test_the_noise_for_a_number_of_patients_is_that_of_the_algorithm():
+    recipe = build_recipe(WITH_NOISE)
+    plan = facts_of_recipe(recipe, patients=100).of_kind.plan
+    settings = recipe.settings
+    own = settings.algorithm.privacy_plan(settings.learning, settings.rounds, 100)
+    assert plan.noise_multiplier == own.each_round[0].noise_multiplier
+    assert plan.steps == settings.rounds * settings.learning.local_steps
+    assert plan.delta == own.delta
+    assert facts_of_recipe(build_recipe(TRAINING), patients=100).of_kind.plan is None
+    assert "losses of training" in text_of(recipe)
+    assert "losses of training" not in text_of(build_recipe(TRAINING))
 
 
 def test_a_job_that_starts_from_a_trained_model_says_so():

@@ -64,6 +64,7 @@ def _ledger(site: SiteFacts) -> Iterator[str]:
     yield (
         f"Spent by the patient who has spent most: {budget.spent:.3g}, in "
         f"{counted(budget.payments, 'payment')} of {counted(budget.jobs, 'job')}{left}. Epsilons don't add "
-        "up: “consilium ledger plan” computes what another job would make of it."
+        "up: before a job begins, the site computes what it would make of them, and declines it above the "
+        "budget."
     )
     yield f"Last entry of the ledger: {budget.head}. A ledger that was replaced by an older one has another."

@@ -105,7 +105,7 @@ def _summary(job: JobFacts, site: SiteFacts) -> Iterator[str]:
     if isinstance(kind, TrainingFacts):
         yield (
             f"In {counted(kind.rounds, 'round')}, hospitals train one model for {title} on their own "
-            f"patients ({samples_of_round(kind)} a round and hospital); each sends the change of the model's "
+            f"patients (in a round at each: {samples_of_round(kind)}); each sends the change of the model's "
             f"weights to the server, which makes one model of the {combination(kind)} of at least "
             f"{counted(kind.min_sites, 'hospital')} and sends it to all."
         )

@@ -122,7 +122,9 @@ def _side_channels(job: JobFacts) -> Iterator[str]:
         "sends."
     )
     if isinstance(job.of_kind, TrainingFacts):
-        settings = ", ".join(f"{name} {value}" for name, value in job.of_kind.algorithm.items())
+        settings = ", ".join(
+            f"{name} {value}" for name, value in job.of_kind.algorithm.items() if value is not None
+        )
         yield f"Algorithm and its settings: {settings}."
         yield (
             "Times and bytes are reported exactly, and so is the number of training cases: it reveals that "
