@@ -250,7 +250,7 @@ class Trainer:
     def _step(self, local: LocalRound, batch: Batch) -> float:
         inputs, targets = self._to_device(batch)
         self._optimizer.zero_grad(set_to_none=True)
-        step = LocalStep(inputs, targets, batch[2], self._mean_loss, self._backward)
+        step = LocalStep(inputs, targets, batch[2], self._mean_loss, self._backward, self._scaler)
         loss = self._algorithm.compute_gradients(local, step)
         self._scaler.unscale_(self._optimizer)
         self._algorithm.after_backward(local)

@@ -23,6 +23,7 @@ from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import Weights, WeightSets
 from consilium.participant.privacy_payments import PrivacyPayments
 from consilium.participant.site_data import SiteData
+from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
 
@@ -133,6 +134,47 @@ class Participant:
             weights: The model.
             rounds_done: Rounds after which it was sent.
         """
+        return weights if self._algorithm.personal_is_choice else self._with_own(weights, rounds_done)
+
+    def choose(
+        self,
+        weights: Weights,
+        rounds_done: int,
+        rounds: int,
+        *,
+        evaluation: Evaluation,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Weights:
+        """Return the model that this site would use of a finished job: by default `personalize`.
+
+        Where the algorithm leaves the choice, that is this site's own last model or the received one,
+        whichever is better on its validation patients; the received one if they are alike, or there are none.
+
+        Args:
+            weights: The received model.
+            rounds_done: Rounds after which it was sent.
+            rounds: Rounds of the job.
+            evaluation: The task's.
+            cancelled: Asked before every case.
+
+        Raises:
+            SiteRefusal: If too many of the site's cases can no longer be read.
+        """
+        if not self._algorithm.personal_is_choice:
+            return self.personalize(weights, rounds_done)
+        own = self._with_own(weights, rounds)
+        if own is weights or not self.data.validation:
+            return weights
+        key = evaluation.metrics.key_metric
+        scores = [
+            evaluation.summarize(self.score(one, final=False, cancelled=cancelled)).get(key.name)
+            for one in (own, weights)
+        ]
+        if scores[0] is None or scores[1] is None or key.gain(scores[0], scores[1]) <= 0:
+            return weights
+        return own
+
+    def _with_own(self, weights: Weights, rounds_done: int) -> Weights:
         own = self._own_weights(rounds_done)
         return {**weights, **own} if own else weights
 

@@ -14,6 +14,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.message_names import RESUME_META
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobRecipe, Place
 from consilium.recipes.classes import class_path
+from consilium.recipes.ditto import DittoRecipe
 from consilium.recipes.dp_sgd import DpSgdRecipe
 from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
@@ -36,6 +37,7 @@ RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     "fedbn": FedBNRecipe,
     "dp": DpSgdRecipe,
     f"{MAIN_JOB}_secagg": SecAggRecipe,
+    "ditto": DittoRecipe,
     "check": ReadinessRecipe,
     "stats": StatisticsRecipe,
     "evaluate": EvaluationRecipe,

@@ -8,6 +8,7 @@ import uuid
 from hypothesis import strategies as st
 
 from consilium.recipes.base import JobRecipe
+from consilium.recipes.ditto import DittoRecipe
 from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.fedbn import FedBNRecipe
@@ -112,6 +113,7 @@ algorithms = {
     FedYogiRecipe: {"server_rate": number(1e-4, 1), "beta2": number(0, 0.9999)},
     FedNovaRecipe: {},
     FedBNRecipe: {},
+    DittoRecipe: {"strength": number(0, 10)},
 }
 training = st.one_of(
     *(

@@ -21,6 +21,7 @@ ALGORITHMS: dict[str, type[ServerAlgorithm]] = {
     "fedadam": ServerFedAdam,
     "fedyogi": ServerFedYogi,
     "fednova": ServerFedNova,
+    "ditto": ServerFedAvg,
     "fedbn": ServerFedBN,
     "dp_sgd": ServerDpSgd,
     "secagg_fedavg": ServerSecAggFedAvg,

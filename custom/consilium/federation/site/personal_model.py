@@ -7,11 +7,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel
 
 from consilium.data.files import private_folder
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, save_model
 from consilium.learning.weights import Weights
+from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def use_personal_model(
     request: FLModel,
     learning: LearningSettings,
     memory: Path | None,
+    abort: Signal,
 ) -> Weights:
     """Return a job's model as this site uses it, and keep it, so that the hospital can predict with it.
 
@@ -41,8 +44,15 @@ def use_personal_model(
         request: The task, which says of which round it is.
         learning: The settings that it was trained with.
         memory: Folder of the training's memory; None where it has none, as in the simulator.
+        abort: Of the task; ends a choice within one case.
     """
-    own = participant.personalize(weights, request.current_round)
+    own = participant.choose(
+        weights,
+        request.current_round,
+        request.total_rounds,
+        evaluation=get_task(learning.task).evaluation,
+        cancelled=lambda: abort.triggered,
+    )
     if own is weights or memory is None:
         return own
     name = LAST_MODEL if request.current_round == request.total_rounds else BEST_MODEL

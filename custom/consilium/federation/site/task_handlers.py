@@ -195,7 +195,7 @@ class TaskHandlers:
         earlier = self._evaluations(fl_ctx).admit_trained(weights) if participant.data.test else 0
         final = score_final_model(
             participant,
-            use_personal_model(participant, weights, model, self._settings, participant.memory),
+            use_personal_model(participant, weights, model, self._settings, participant.memory, abort),
             get_task(self._settings.task).evaluation,
             min_count=read_site_settings(fl_ctx, self._task).min_count,
             cancelled=lambda: abort.triggered,
@@ -218,7 +218,7 @@ class TaskHandlers:
             participant,
             self._settings,
             site,
-            participant.personalize(weights, model.total_rounds),
+            use_personal_model(participant, weights, model, self._settings, participant.memory, abort),
             model.total_rounds,
             memory=participant.memory,
             state=self._state,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm
 from consilium.learning.algorithms.dialogue import SiteDialogue
+from consilium.learning.algorithms.ditto import DittoAlgorithmSettings, LocalDitto
 from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings, LocalDpSgd
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
 from consilium.learning.algorithms.fedbn import FedBNAlgorithmSettings
@@ -51,6 +52,7 @@ ALGORITHMS: dict[str, AlgorithmParts] = {
     "fedadam": AlgorithmParts(FedAdamAlgorithmSettings, LocalFedAvg),
     "fedyogi": AlgorithmParts(FedYogiAlgorithmSettings, LocalFedAvg),
     "fednova": AlgorithmParts(FedNovaAlgorithmSettings, LocalFedAvg),
+    "ditto": AlgorithmParts(DittoAlgorithmSettings, LocalDitto),
     "fedbn": AlgorithmParts(FedBNAlgorithmSettings, LocalFedAvg),
     "dp_sgd": AlgorithmParts(DpSgdAlgorithmSettings, LocalDpSgd),
     "secagg_fedavg": AlgorithmParts(SecAggFedAvgSettings, LocalSecAggFedAvg, SecAggDialogue),

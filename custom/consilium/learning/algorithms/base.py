@@ -64,6 +64,11 @@ class AlgorithmSettings(Settings):
     caution: ClassVar[str] = ""
     """What a reader of the results has to know about them, in a sentence or two; shown by report and card."""
 
+    personal_is_choice: ClassVar[bool] = False
+    """Whether `Outgoing.personal` is an alternative to the received model, from which each site chooses by
+    its validation patients before a model is tested. Else it replaces the received weights in every
+    evaluation."""
+
     personal_rounds: ClassVar[int] = 2
     """Rounds of which a site keeps its own weights. The best round's are needed at the job's end."""
 
@@ -138,6 +143,7 @@ class LocalStep:
         loss: Mean loss of rows: images and target to a scalar, in full precision.
         backward: Computes the gradients of a loss, added to those that are there; over all processes they
             are those of the whole batch's mean.
+        scaler: Has scaled the loss in `backward`, for whoever steps another optimizer; disabled mostly.
     """
 
     images: Tensor
@@ -145,6 +151,7 @@ class LocalStep:
     places: Tensor
     loss: Callable[[Tensor, Tensor], Tensor]
     backward: Callable[[Tensor], None]
+    scaler: torch.amp.GradScaler
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,8 @@ class Outgoing:
         sets: Weight sets to be sent, by name; exactly the declared ones.
         numbers: Plain numbers to be sent; exactly the declared ones.
         personal: Weights that this site puts in place of the received ones when it evaluates the next model,
-            such as a whole personal model. Those that stay are added to them.
+            such as a whole personal model; see `AlgorithmSettings.personal_is_choice`. Those that stay are
+            added to them.
     """
 
     sets: WeightSets = field(default_factory=dict)

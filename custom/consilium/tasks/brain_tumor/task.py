@@ -130,6 +130,7 @@ class BrainTumor(SegmentationTask):
             "learning": {"batch_size": 16, "local_steps": 10, "learning_rate": 1e-3},
         },
         "fedavg_secagg": {"rounds": 16},
+        "ditto": {"rounds": 16, "min_sites": 2},
         "check": {"min_sites": 2},
         "stats": {"min_sites": 2},
     }
