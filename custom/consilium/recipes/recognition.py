@@ -22,6 +22,7 @@ from consilium.recipes.fedbn import FedBNRecipe
 from consilium.recipes.fednova import FedNovaRecipe
 from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
+from consilium.recipes.scaffold import ScaffoldRecipe
 from consilium.recipes.secagg_fedavg import SecAggRecipe
 from consilium.recipes.server_optimizers import FedAdamRecipe, FedAvgMRecipe, FedYogiRecipe
 from consilium.recipes.statistics import StatisticsRecipe
@@ -34,6 +35,7 @@ RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     "fedadam": FedAdamRecipe,
     "fedyogi": FedYogiRecipe,
     "fednova": FedNovaRecipe,
+    "scaffold": ScaffoldRecipe,
     "fedbn": FedBNRecipe,
     "dp": DpSgdRecipe,
     f"{MAIN_JOB}_secagg": SecAggRecipe,

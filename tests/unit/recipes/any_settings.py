@@ -15,6 +15,7 @@ from consilium.recipes.fedbn import FedBNRecipe
 from consilium.recipes.fednova import FedNovaRecipe
 from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
+from consilium.recipes.scaffold import ScaffoldRecipe
 from consilium.recipes.server_optimizers import FedAdamRecipe, FedAvgMRecipe, FedYogiRecipe
 from consilium.recipes.statistics import StatisticsRecipe
 from consilium.tasks.segmentation.segmentation_settings import MAX_BATCH_VOXELS
@@ -113,6 +114,7 @@ algorithms = {
     FedYogiRecipe: {"server_rate": number(1e-4, 1), "beta2": number(0, 0.9999)},
     FedNovaRecipe: {},
     FedBNRecipe: {},
+    ScaffoldRecipe: {},
     DittoRecipe: {"strength": number(0, 10)},
 }
 training = st.one_of(

@@ -7,6 +7,7 @@ rule in place of the mean. Sees every update in the clear, and remembers nothing
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from consilium.errors import ConsiliumError
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
@@ -23,6 +24,9 @@ class ServerFedAvg(ServerAlgorithm):
     sites, `w <- w + sum_k p_k (w_k - w)`.
     """
 
+    aggregation_type: ClassVar[type[ScreenedAggregation]] = ScreenedAggregation
+    """Takes a round's answers."""
+
     def __init__(self, settings: AlgorithmSettings, job: AlgorithmJob) -> None:
         super().__init__(settings, job)
         self._rule = AggregationSettings.parse(job.aggregation, source="the job's aggregation")
@@ -38,7 +42,7 @@ class ServerFedAvg(ServerAlgorithm):
         self.close()
         shared = self.settings.shared(start.weights)
         reference = {MODEL: shared, **dict.fromkeys(self.settings.declaration.sent, shared)}
-        self._aggregation = ScreenedAggregation(
+        self._aggregation = self.aggregation_type(
             reference, start.index, self._rule, self.job.screening, start.folder, self.scaling(start.index)
         )
         return self._aggregation

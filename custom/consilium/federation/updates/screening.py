@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from statistics import median
 
 import numpy as np
@@ -77,6 +77,15 @@ class Screening:
     def note_prepared(self, site: str, cases: int) -> None:
         """Record the number of training cases that a site reports in its preparation."""
         self._prepared[site] = cases
+
+    def share_of_cases(self, sites: Collection[str]) -> float:
+        """Return the share of all prepared training cases that these sites have; 1 if none are known.
+
+        Args:
+            sites: Their names.
+        """
+        total = sum(self._prepared.values())
+        return sum(self._prepared.get(site, 0) for site in sites) / total if total else 1.0
 
     def check_counts(self, site: str, report: SiteReport) -> None:
         """Compare a site's report of its training with the job's settings and with its preparation.

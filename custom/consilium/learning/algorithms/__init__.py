@@ -15,6 +15,7 @@ from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalF
 from consilium.learning.algorithms.fedbn import FedBNAlgorithmSettings
 from consilium.learning.algorithms.fednova import FedNovaAlgorithmSettings
 from consilium.learning.algorithms.fedprox import FedProxAlgorithmSettings, LocalFedProx
+from consilium.learning.algorithms.scaffold import LocalScaffold, ScaffoldAlgorithmSettings
 from consilium.learning.algorithms.secagg_fedavg import (
     LocalSecAggFedAvg,
     SecAggDialogue,
@@ -52,6 +53,7 @@ ALGORITHMS: dict[str, AlgorithmParts] = {
     "fedadam": AlgorithmParts(FedAdamAlgorithmSettings, LocalFedAvg),
     "fedyogi": AlgorithmParts(FedYogiAlgorithmSettings, LocalFedAvg),
     "fednova": AlgorithmParts(FedNovaAlgorithmSettings, LocalFedAvg),
+    "scaffold": AlgorithmParts(ScaffoldAlgorithmSettings, LocalScaffold),
     "ditto": AlgorithmParts(DittoAlgorithmSettings, LocalDitto),
     "fedbn": AlgorithmParts(FedBNAlgorithmSettings, LocalFedAvg),
     "dp_sgd": AlgorithmParts(DpSgdAlgorithmSettings, LocalDpSgd),
