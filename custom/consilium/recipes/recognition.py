@@ -20,6 +20,7 @@ from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.fedbn import FedBNRecipe
 from consilium.recipes.fednova import FedNovaRecipe
+from consilium.recipes.fedpid import FedPIDRecipe
 from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.scaffold import ScaffoldRecipe
@@ -35,6 +36,7 @@ RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     "fedadam": FedAdamRecipe,
     "fedyogi": FedYogiRecipe,
     "fednova": FedNovaRecipe,
+    "fedpid": FedPIDRecipe,
     "scaffold": ScaffoldRecipe,
     "fedbn": FedBNRecipe,
     "dp": DpSgdRecipe,

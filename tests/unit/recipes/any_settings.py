@@ -13,6 +13,7 @@ from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.fedbn import FedBNRecipe
 from consilium.recipes.fednova import FedNovaRecipe
+from consilium.recipes.fedpid import FedPIDRecipe
 from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.scaffold import ScaffoldRecipe
@@ -115,6 +116,7 @@ algorithms = {
     FedNovaRecipe: {},
     FedBNRecipe: {},
     ScaffoldRecipe: {},
+    FedPIDRecipe: {"last_drop": number(0, 0.5), "whole_drop": number(0, 0.5)},
     DittoRecipe: {"strength": number(0, 10)},
 }
 training = st.one_of(

@@ -10,6 +10,7 @@ from consilium.federation.algorithms.dp_sgd import ServerDpSgd
 from consilium.federation.algorithms.fedavg import ServerFedAvg
 from consilium.federation.algorithms.fedbn import ServerFedBN
 from consilium.federation.algorithms.fednova import ServerFedNova
+from consilium.federation.algorithms.fedpid import ServerFedPID
 from consilium.federation.algorithms.scaffold import ServerScaffold
 from consilium.federation.algorithms.secagg_fedavg import ServerSecAggFedAvg
 from consilium.federation.algorithms.server_optimizers import ServerFedAdam, ServerFedAvgM, ServerFedYogi
@@ -22,6 +23,7 @@ ALGORITHMS: dict[str, type[ServerAlgorithm]] = {
     "fedadam": ServerFedAdam,
     "fedyogi": ServerFedYogi,
     "fednova": ServerFedNova,
+    "fedpid": ServerFedPID,
     "scaffold": ServerScaffold,
     "ditto": ServerFedAvg,
     "fedbn": ServerFedBN,

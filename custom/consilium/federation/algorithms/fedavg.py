@@ -6,7 +6,7 @@ rule in place of the mean. Sees every update in the clear, and remembers nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from consilium.errors import ConsiliumError
@@ -15,6 +15,7 @@ from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.intake import Aggregate, ScreenedAggregation, StepScaling
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL
+from consilium.records.federation import SiteReport
 
 
 class ServerFedAvg(ServerAlgorithm):
@@ -43,7 +44,13 @@ class ServerFedAvg(ServerAlgorithm):
         shared = self.settings.shared(start.weights)
         reference = {MODEL: shared, **dict.fromkeys(self.settings.declaration.sent, shared)}
         self._aggregation = self.aggregation_type(
-            reference, start.index, self._rule, self.job.screening, start.folder, self.scaling(start.index)
+            reference,
+            start.index,
+            self._rule,
+            self.job.screening,
+            start.folder,
+            self.scaling(start.index),
+            self.votes,
         )
         return self._aggregation
 
@@ -54,6 +61,14 @@ class ServerFedAvg(ServerAlgorithm):
             round_index: The round, from 0.
         """
         return None
+
+    def votes(self, reports: Mapping[str, SiteReport]) -> Mapping[str, float]:
+        """Return what the shares of a round are proportional to, before limits.
+
+        Args:
+            reports: Of the sites whose updates are combined.
+        """
+        return {site: float(report.train_cases) for site, report in reports.items()}
 
     def combine(self) -> Aggregate:
         """Combine the updates that were taken and not screened out."""

@@ -75,7 +75,8 @@ class AggregationRule:
 
     Args:
         settings: What the job decides.
-        cases: Training cases of the sites whose updates are combined.
+        cases: Training cases of the sites whose updates are combined, or what else their shares are
+            proportional to.
         norms: Euclidean norms of their updates.
         scaling: Returns, by the shares, the factors by which updates are multiplied before anything else;
             None: they are combined as they are.

@@ -81,14 +81,16 @@ class Aggregator(Protocol):
 
 @dataclass(frozen=True)
 class _Taken:
-    cases: int
-    steps: int
+    report: SiteReport
     norm: float
     pace: float
 
 
 StepScaling: TypeAlias = "Callable[[Mapping[str, int], Mapping[str, float]], Mapping[str, float]]"
 """Steps and shares of the sites to a factor of each site's update."""
+
+Votes: TypeAlias = "Callable[[Mapping[str, SiteReport]], Mapping[str, float]]"
+"""Reports of the sites to what their shares are proportional to, before limits."""
 
 
 class ScreenedAggregation:
@@ -105,6 +107,7 @@ class ScreenedAggregation:
         screening: The state of earlier rounds.
         folder: Where updates are kept until `close`.
         scaling: Factors of the updates, before they are combined; None: they count as they are.
+        votes: What the shares are proportional to; None: training cases.
     """
 
     def __init__(
@@ -115,6 +118,7 @@ class ScreenedAggregation:
         screening: Screening,
         folder: Path,
         scaling: StepScaling | None = None,
+        votes: Votes | None = None,
     ) -> None:
         self._sets = tuple(reference)
         joined = join_sets(reference)
@@ -125,6 +129,7 @@ class ScreenedAggregation:
         self._screening = screening
         self._spool = UpdateSpool(folder)
         self._scaling = scaling
+        self._votes = votes
         self._taken: dict[str, _Taken] = {}
 
     def add(self, site: str, contribution: Contribution) -> float:
@@ -152,7 +157,7 @@ class ScreenedAggregation:
         self._screening.check_repetition(site, update, self._round_index)
         self._spool.keep(site, update)
         pace = self._screening.pace(norm, report.steps, self._round_index)
-        self._taken[site] = _Taken(report.train_cases, report.steps, norm, pace)
+        self._taken[site] = _Taken(report, norm, pace)
         return norm
 
     def screen(self) -> dict[str, str]:
@@ -171,10 +176,12 @@ class ScreenedAggregation:
         """
         if not self._taken:
             raise RejectedUpdate("no site sent an update")
-        steps = {site: one.steps for site, one in self._taken.items()}
+        reports = {site: one.report for site, one in sorted(self._taken.items())}
+        steps = {site: one.steps for site, one in reports.items()}
+        cases = {site: float(one.train_cases) for site, one in reports.items()}
         rule = AggregationRule(
             self._settings,
-            cases={site: one.cases for site, one in self._taken.items()},
+            cases=self._votes(reports) if self._votes else cases,
             norms={site: one.norm for site, one in self._taken.items()},
             scaling=partial(self._scaling, steps) if self._scaling else None,
         )

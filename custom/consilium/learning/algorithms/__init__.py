@@ -14,6 +14,7 @@ from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings, LocalDp
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
 from consilium.learning.algorithms.fedbn import FedBNAlgorithmSettings
 from consilium.learning.algorithms.fednova import FedNovaAlgorithmSettings
+from consilium.learning.algorithms.fedpid import FedPIDAlgorithmSettings
 from consilium.learning.algorithms.fedprox import FedProxAlgorithmSettings, LocalFedProx
 from consilium.learning.algorithms.scaffold import LocalScaffold, ScaffoldAlgorithmSettings
 from consilium.learning.algorithms.secagg_fedavg import (
@@ -53,6 +54,7 @@ ALGORITHMS: dict[str, AlgorithmParts] = {
     "fedadam": AlgorithmParts(FedAdamAlgorithmSettings, LocalFedAvg),
     "fedyogi": AlgorithmParts(FedYogiAlgorithmSettings, LocalFedAvg),
     "fednova": AlgorithmParts(FedNovaAlgorithmSettings, LocalFedAvg),
+    "fedpid": AlgorithmParts(FedPIDAlgorithmSettings, LocalFedAvg),
     "scaffold": AlgorithmParts(ScaffoldAlgorithmSettings, LocalScaffold),
     "ditto": AlgorithmParts(DittoAlgorithmSettings, LocalDitto),
     "fedbn": AlgorithmParts(FedBNAlgorithmSettings, LocalFedAvg),

@@ -143,7 +143,7 @@ class LocalStep:
         loss: Mean loss of rows: images and target to a scalar, in full precision.
         backward: Computes the gradients of a loss, added to those that are there; over all processes they
             are those of the whole batch's mean.
-        scaler: Has scaled the loss in `backward`, for whoever steps another optimizer; disabled mostly.
+        scaler: Has scaled the loss in `backward`; a hook that steps another optimizer unscales with it.
     """
 
     images: Tensor

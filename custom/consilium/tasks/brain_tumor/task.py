@@ -122,6 +122,7 @@ class BrainTumor(SegmentationTask):
         "fedyogi": {"rounds": 16, "min_sites": 2},
         # Only where sites take different numbers of steps does it differ from federated averaging.
         "fednova": {"rounds": 16, "min_sites": 2, "learning": {"local_steps": None, "local_epochs": 1.0}},
+        "fedpid": {"rounds": 16, "min_sites": 2},
         "scaffold": {"rounds": 16, "min_sites": 2},
         # The small network has no affine parameters in its normalization.
         "fedbn": _ON_GPU,

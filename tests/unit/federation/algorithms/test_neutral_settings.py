@@ -24,6 +24,7 @@ def same(first, second):
     [
         {"name": "fedprox", "mu": 0.0},
         {"name": "fedavgm", "momentum": 0.0, "server_rate": 1.0},
+        {"name": "fedpid", "last_drop": 0.0, "whole_drop": 0.0},
         {"name": "ditto"},  # its personal models are no part of the global one
         {"name": "fednova"},  # all sites take the same steps
     ],
