@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -47,6 +47,13 @@ class DpSgdAlgorithmSettings(AlgorithmSettings):
     The noise is no setting: each site computes it from epsilon, delta, the job's steps and its own number of
     patients. With `learning.local_steps`, the number of steps doesn't depend on the data.
     """
+
+    caution: ClassVar[str] = (
+        "The hospitals trained with differential privacy by patient: their updates have noise, and no "
+        "training loss left a hospital. At the level formal, no score of validation patients did either: "
+        "rounds have none, and the model is the last round's. Scores of test patients are not covered by "
+        "epsilon."
+    )
 
     name: Literal["dp_sgd"] = "dp_sgd"
     level: Literal["formal", "reconstruction"] = Field(

@@ -18,11 +18,14 @@ def test_models_that_test_patients_were_used_for_before_are_counted() -> None:
     assert cedar.startswith("The test patients of cedar were used to evaluate 12 models before this job.")
 
 
-def test_models_of_the_sites_own_are_named_as_such() -> None:
+def test_what_an_algorithm_changes_about_results_is_stated() -> None:
     record = federation()
     record.settings["algorithm"] = {"name": "fedbn"}
     (caution,) = list_cautions(record)
     assert "Each site that trained has normalization parameters of its own" in caution
+    record.settings["algorithm"] = {"name": "dp_sgd", "level": "formal"}
+    (caution,) = list_cautions(record)
+    assert "no score of validation patients did either: rounds have none" in caution
     record.settings["algorithm"] = {"name": "of a later version"}
     assert list_cautions(record) == []
 
