@@ -1,0 +1,1 @@
+"""Parts of `leakage.py`: attacks on updates and models, and how well they do."""
