@@ -30,6 +30,7 @@ from consilium.poc.project import Project
 from consilium.processes import ignore_interrupts
 from consilium.records.job_status import NOBODY, JobStatus
 from consilium.records.progress import JobProgress, describe_progress, read_progress
+from consilium.secagg.local_federation import exchange_identities
 
 _PREPARE_SECONDS = 180.0
 _READY_SECONDS = 150
@@ -106,6 +107,7 @@ class Poc:
         local = project.on_this_machine(hospitals, self.caches)
         local.write(self._project_file)
         self.flare.run("poc", "prepare", "-i", str(self._project_file), "--force", timeout=_PREPARE_SECONDS)
+        exchange_identities({site: self.kits / site / "local" for site in local.sites})
         try:
             # FLARE's 30 s are too few where the processes' imports share two cores with other work.
             self.flare.run("poc", "start", "--timeout", f"{_READY_SECONDS:d}", timeout=_START_SECONDS)
