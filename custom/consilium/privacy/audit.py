@@ -73,7 +73,7 @@ class CanaryGuesses:
         values, coins = np.asarray(scores, np.float64), np.asarray(included, bool)
         if values.shape != coins.shape or values.ndim != 1 or not 0 <= guesses <= len(values):
             raise ValueError(
-                f"{guesses} guesses from {values.shape} scores and {coins.shape} coins: give one score and "
+                f"{guesses} guesses from arrays of {values.shape} and {coins.shape}: give one score and "
                 "one coin a canary, and at most as many guesses"
             )
         if np.isnan(values).any():

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
+from consilium.counts import counted
+
 SEED_BYTES: Final = 32
 
 _LABEL: Final = b"consilium secure aggregation, mask, version 1"
@@ -69,7 +71,7 @@ class MaskStream:
 
     def __init__(self, seed: bytes, context: bytes) -> None:
         if len(seed) != SEED_BYTES:
-            raise ValueError(f"a seed of {len(seed)} bytes; allowed: {SEED_BYTES}")
+            raise ValueError(f"a seed of {counted(len(seed), 'byte')}; allowed: {SEED_BYTES}")
         derivation = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=_LABEL + context)
         self._stream = KeyStream(derivation.derive(seed))
 

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.secagg.masks import KeyStream
 
@@ -130,14 +131,14 @@ def per_site_variance(total: float, fewest_sites: int) -> int:
     """
     if fewest_sites < 1 or not 0 < total < math.inf:
         raise ConfigurationError(
-            f"noise of a total variance of {total} from {fewest_sites} sites; allowed: a positive finite "
-            "one, from at least 1 site"
+            f"noise of a total variance of {total} from {counted(fewest_sites, 'site')}; allowed: a positive "
+            "finite one, from at least 1 site"
         )
     variance = math.ceil(total / fewest_sites)
     if variance > LARGEST_VARIANCE:
         raise ConfigurationError(
-            f"each of {fewest_sites} sites would add a variance of {variance} squared steps; allowed: "
-            f"{LARGEST_VARIANCE}; choose a larger bound or a smaller ring, so that a step is larger"
+            f"each of {counted(fewest_sites, 'site')} would add a variance of {variance} squared steps; "
+            f"allowed: {LARGEST_VARIANCE}; choose a larger bound or a smaller ring, so that a step is larger"
         )
     return variance
 

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError, TrainingError
 
 RingBits: TypeAlias = Literal[16, 32]
@@ -69,8 +70,8 @@ class FixedPoint:
             )
         if self.levels < 1:
             raise ConfigurationError(
-                f"a ring of {self.bits} bits has no room for {self.terms} values and a noise of {self.room} "
-                "steps; allowed: fewer sites, less noise, or 32 bits"
+                f"a ring of {self.bits} bits has no room for {self.terms} values and a noise of "
+                f"{counted(self.room, 'step')}; allowed: fewer sites, less noise, or 32 bits"
             )
 
     @property

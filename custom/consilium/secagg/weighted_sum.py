@@ -201,7 +201,7 @@ class MaskedSum:
         most = self._added * self._plan.full_weight_cases
         if not self._added <= counted <= most or (cases is not None and counted != cases):
             raise SecAggFailure(
-                f"the opened sum counts {counted} training cases, and the sites reported "
+                f"the training cases in the opened sum are {counted}, and the sites reported "
                 f"{most if cases is None else cases}; a site had other rules or another model, or sent "
                 "something else"
             )

@@ -98,7 +98,7 @@ def describe_attacks(kind: TrainingFacts, site: SiteFacts, measured: AttackResul
     for one in nearest:
         chance = "" if one.chance is None else f"; guessing reaches {one.chance:.2g}"
         noise = "no noise" if one.epsilon is None else f"epsilon {one.epsilon:g}"
-        seen = "" if one.sites == 1 else f", in a sum of {one.sites} sites"
+        seen = "" if one.sites == 1 else f", in a sum of {counted(one.sites, 'site')}"
         yield (
             f"{one.attack[:1].upper()}{one.attack[1:]}, {counted(one.patients, 'patient')}, "
             f"{counted(one.steps, 'step')}, {noise}{seen}: {one.measure} {one.value:.2g} ({one.worse_is} is "

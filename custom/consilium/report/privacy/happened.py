@@ -109,7 +109,7 @@ def _statistics(record: StatisticsRecord, site: str | None) -> Iterator[str]:
         answer = record.sites[site]
         features = sum(site in one.reported for one in record.features.values())
         yield (
-            f"{site} sent {counted(features, 'histogram')} over {count_text(answer.patients)} patients; its "
+            f"{site} sent {counted(features, 'histogram')} over {counted(answer.patients, 'patient')}; its "
             f"minimum was {answer.min_count}."
         )
     elif site is not None:
@@ -121,8 +121,8 @@ def _readiness(record: ReadinessRecord, site: str | None) -> Iterator[str]:
     if site is not None and site in record.sites:
         answer = record.sites[site]
         yield (
-            f"{site} reported {count_text(answer.usable_cases)} usable cases of "
-            f"{count_text(answer.usable_patients)} patients."
+            f"{site} reported {counted(answer.usable_cases, 'usable case')} of "
+            f"{counted(answer.usable_patients, 'patient')}."
         )
     elif site is not None:
         yield f"{site} sent no answer."

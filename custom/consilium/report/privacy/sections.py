@@ -102,8 +102,8 @@ def _colluding(kind: TrainingFacts) -> str:
             "one, and has the other's up to its weight."
         )
     return (
-        f"A round counts with {kind.min_sites} hospitals: all of them but one together can subtract their "
-        "updates from the combined one, and have the last one's up to its weight."
+        f"A round counts with {counted(kind.min_sites, 'hospital')}: all of them but one together can "
+        "subtract their updates from the combined one, and have the last one's up to its weight."
     )
 
 
