@@ -27,6 +27,7 @@ from consilium.cli.help import tidy_help
 from consilium.cli.identity import app as identity
 from consilium.cli.jobs import app as jobs
 from consilium.cli.kits import app as kits
+from consilium.cli.ledger import app as ledger
 from consilium.cli.poc import app as poc
 from consilium.cli.predict import EPILOG as PREDICT_EPILOG
 from consilium.cli.predict import predict
@@ -77,6 +78,7 @@ app.command(epilog=REPORT_EPILOG)(report)
 app.command(epilog=PRIVACY_EPILOG)(privacy)
 app.add_typer(jobs, name="jobs")
 app.add_typer(site, name="site")
+app.add_typer(ledger, name="ledger")
 app.add_typer(kits, name="kits")
 app.add_typer(identity, name="identity")
 app.add_typer(poc, name="poc")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
@@ -61,6 +63,17 @@ class PrivacyDemand(Settings):
             )
         return self
 
+    def is_looser_than(self, other: PrivacyDemand) -> bool:
+        """Return whether a job that another demand declines may pass this one."""
+        return (
+            not self.level.reaches(other.level)
+            or _most(self.epsilon) > _most(other.epsilon)
+            or _most(self.job_epsilon) > _most(other.job_epsilon)
+            or self.delta > other.delta
+            or self.min_sites < other.min_sites
+            or (other.secure_aggregation and not self.secure_aggregation)
+        )
+
     def shortfall(self, promise: PrivacyPromise, *, sites: int) -> str | None:
         """Return what a job offers less than is demanded; None if nothing. It names no patient.
 
@@ -79,6 +92,10 @@ class PrivacyDemand(Settings):
         if self.secure_aggregation and not promise.secure_aggregation:
             return "it demands secure aggregation, and in this job the server sees single updates"
         return None
+
+
+def _most(epsilon: float | None) -> float:
+    return math.inf if epsilon is None else epsilon
 
 
 def _offer(promise: PrivacyPromise) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -49,7 +49,7 @@ class PrivacyLedger:
     An SQLite file in which the keyed hash of every entry covers all entries before it, with a file of these
     hashes beside it (`LedgerHeads`). A payment is on the disk when `pay` returns, so a process that is killed
     in the middle of a round has paid for it, and pays again when it repeats it. The ledger is verified
-    whenever it is opened; one that is damaged, shortened, of another site, or older than its hashes, is
+    when it is opened; one that is damaged, shortened, of another site, or older than its hashes, is
     refused, and so is every job that would have to pay. An attacker who restores older copies of both files,
     or deletes both, is not found here: compare `LedgerContent.head` with a copy kept elsewhere.
 
@@ -62,6 +62,7 @@ class PrivacyLedger:
         self._folder = folder
         self._key = key
         self._heads = LedgerHeads(folder / HEADS_FILE)
+        self._verified = LedgerContent((), {})
 
     @property
     def path(self) -> Path:
@@ -74,12 +75,13 @@ class PrivacyLedger:
         Raises:
             SiteRefusal: If the ledger can't be trusted, read or locked.
         """
+        if not self.path.exists() and not self._heads.path.exists():
+            return LedgerContent((), {})  # a person who looks leaves no file behind
         with self._locked():
             if self._absent():
-                return LedgerContent((), {}, "")
+                return LedgerContent((), {})
             with self._connect() as connection:
-                content, _ = self._verify(connection)
-                return content
+                return self._verify(connection)
 
     def pay(
         self, payment: Payment, allow: Callable[[LedgerContent], None] = lambda content: None
@@ -98,7 +100,7 @@ class PrivacyLedger:
             if self._absent():
                 self._create()
             with self._connect() as connection:
-                content, hashes = self._verify(connection)
+                content = self._verify(connection)
                 allow(content)
                 text, patients = write_patients(payment.patients)
                 entry = LedgerEntry(
@@ -113,7 +115,7 @@ class PrivacyLedger:
                 connection.execute("BEGIN IMMEDIATE")
                 if patients not in content.sets:
                     connection.execute("INSERT INTO patient_sets VALUES (?, ?)", (patients, text))
-                sequence, head = self._insert(connection, hashes, entry.model_dump_json())
+                sequence, head = self._insert(connection, content.hashes, entry.model_dump_json())
                 connection.execute("COMMIT")
                 self._heads.append([(sequence, head)])
                 return entry
@@ -133,7 +135,7 @@ class PrivacyLedger:
         descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.close(descriptor)
 
-    def _insert(self, connection: sqlite3.Connection, hashes: list[str], content: str) -> tuple[int, str]:
+    def _insert(self, connection: sqlite3.Connection, hashes: Sequence[str], content: str) -> tuple[int, str]:
         sequence = len(hashes)
         head = chain_hash(self._key, hashes[-1] if hashes else "", sequence, content)
         connection.execute("INSERT INTO entries VALUES (?, ?, ?)", (sequence, content, head))
@@ -148,8 +150,8 @@ class PrivacyLedger:
         connection.execute("COMMIT")
         self._heads.append([(sequence, head)])
 
-    def _verify(self, connection: sqlite3.Connection) -> tuple[LedgerContent, list[str]]:
-        """Return the payments and the hashes of all entries.
+    def _verify(self, connection: sqlite3.Connection) -> LedgerContent:
+        """Return the payments.
 
         Raises:
             SiteRefusal: If anything is not as this site wrote it.
@@ -162,10 +164,15 @@ class PrivacyLedger:
             heads = self._read_heads() or []
         if (found := connection.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
             raise self._refusal(str(found))
-        rows = connection.execute("SELECT sequence, content, hash FROM entries ORDER BY sequence").fetchall()
-        entries: list[LedgerEntry] = []
-        hashes: list[str] = []
-        for place, (sequence, content, stored) in enumerate(rows):
+        entries, hashes = list(self._verified.entries), list(self._verified.hashes)
+        # What this object has verified before is only compared: a job opens a ledger once, and pays often.
+        stored_hashes = [row[0] for row in connection.execute("SELECT hash FROM entries ORDER BY sequence")]
+        if stored_hashes[: len(hashes)] != hashes:
+            raise self._refusal("an entry was changed while this process ran")
+        rows = connection.execute(
+            "SELECT sequence, content, hash FROM entries ORDER BY sequence LIMIT -1 OFFSET ?", (len(hashes),)
+        )
+        for place, (sequence, content, stored) in enumerate(rows, start=len(hashes)):
             expected = chain_hash(self._key, hashes[-1] if hashes else "", place, content)
             if sequence != place or stored != expected:
                 raise self._refusal(f"entry {place} is damaged, or another site's")
@@ -176,7 +183,8 @@ class PrivacyLedger:
                 entries.append(LedgerEntry.model_validate_json(content))
         self._compare(heads, hashes)
         sets = self._read_sets(connection, {entry.patients for entry in entries})
-        return LedgerContent(tuple(entries), sets, f"{len(hashes) - 1} {hashes[-1]}"), hashes
+        self._verified = LedgerContent(tuple(entries), sets, tuple(hashes))
+        return self._verified
 
     def _compare(self, heads: list[tuple[int, str]], hashes: list[str]) -> None:
         """Compare the ledger with its heads; those that a power cut lost are appended.
@@ -202,6 +210,9 @@ class PrivacyLedger:
     def _read_sets(self, connection: sqlite3.Connection, used: set[str]) -> dict[str, frozenset[str]]:
         sets = {}
         for stored, text in connection.execute("SELECT hash, patients FROM patient_sets"):
+            if stored in self._verified.sets:
+                sets[stored] = self._verified.sets[stored]
+                continue
             members = json.loads(text)
             if write_patients(members) != (text, stored) or stored not in used or not members:
                 raise self._refusal("a set of patients is damaged")

@@ -77,12 +77,21 @@ class LedgerContent:
     Attributes:
         entries: In their order.
         sets: Sets of patients' pseudonyms, by hash.
-        head: Number and keyed hash of the last entry, which stands for the whole ledger.
+        hashes: Keyed hashes of all entries, the start's first.
     """
 
     entries: Sequence[LedgerEntry]
     sets: dict[str, frozenset[str]]
-    head: str
+    hashes: Sequence[str] = ()
+
+    @property
+    def head(self) -> str:
+        """Number and keyed hash of the last entry, which stand for the whole ledger; empty without any."""
+        return f"{len(self.hashes) - 1} {self.hashes[-1]}" if self.hashes else ""
+
+    def holds(self, head: str) -> bool:
+        """Return whether a `head` of earlier is in this ledger."""
+        return head.split() in ([str(number), one] for number, one in enumerate(self.hashes))
 
     def attempts(self, job: str, round_index: int) -> int:
         """Return how often a job has begun a round."""
@@ -99,7 +108,7 @@ def chain_hash(key: bytes, former: str, sequence: int, content: str) -> str:
         content: Its JSON.
     """
     text = f"{former}\0{sequence}\0{content}".encode()
-    return hmac.new(key, _PERSON + text, hashlib.sha256).hexdigest()
+    return hmac.digest(key, _PERSON + text, "sha256").hex()
 
 
 def write_patients(patients: Collection[str]) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from typing import Any
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
+from consilium.learning.algorithms import DEFAULT_ALGORITHM
+from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.initial_model import InitialModel
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobKind, JobRecipe
 from consilium.recipes.evaluation import EvaluationSettings
@@ -33,6 +35,7 @@ class ExportedJob:
         min_sites: Fewest sites that have to train.
         mandatory_sites: Sites that must be among them.
         initial: The model that it starts from; None for drawn weights.
+        algorithm: By which algorithm it trains.
     """
 
     path: Path
@@ -41,6 +44,7 @@ class ExportedJob:
     min_sites: int
     mandatory_sites: tuple[str, ...]
     initial: InitialModel | None = None
+    algorithm: AlgorithmSettings = DEFAULT_ALGORITHM
 
 
 def export_job(recipe: JobRecipe, folder: Path) -> Path:
@@ -94,6 +98,7 @@ def read_exported_job(path: Path) -> ExportedJob:
         settings.min_sites,
         settings.quorum.mandatory_sites,
         settings.initial,
+        settings.algorithm,
     )
 
 

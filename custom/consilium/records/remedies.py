@@ -44,8 +44,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.PRIVACY_DEMAND: "submit a job that offers what the reason demands, such as one with "
     "differential privacy and a smaller epsilon; the hospital decides it in its local/privacy.json (privacy)",
     RefusalCode.PRIVACY_BUDGET: "submit a job with fewer rounds or a smaller epsilon; `consilium ledger show "
-    "--kit KIT` at the site says what is left, and only the hospital can raise its budget",
-    RefusalCode.PRIVACY_LEDGER: "`consilium ledger verify --kit KIT` at the site says what is wrong; its IT "
+    "KIT` at the site says what is left, and only the hospital can raise its budget",
+    RefusalCode.PRIVACY_LEDGER: "`consilium ledger verify KIT` at the site says what is wrong; its IT "
     "department restores both files of the ledger from their newest copy",
     RefusalCode.DECLINED: _ASK_THE_SITE,
     RefusalCode.SECURE_AGGREGATION: "the site's log says what; each hospital makes an identity, "

@@ -7,7 +7,7 @@ import math
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from consilium.errors import ConfigurationError
 from consilium.guard.job_rules import class_paths
 from consilium.learning.device import process_count
 from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.promise import PrivacyPromise
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job, job_kind, read_exported_job
 from consilium.tasks.learning_settings import LearningSettings
@@ -34,12 +35,16 @@ class SiteJob:
         learning: What it trains.
         classes: Class paths that it has a site build.
         meta: Its `meta.json`.
+        promise: What it offers the site's patients.
+        min_sites: Fewest sites whose updates make a round.
     """
 
     name: str
     learning: LearningSettings
     classes: tuple[str, ...]
     meta: Mapping[str, Any]
+    promise: PrivacyPromise = field(default_factory=PrivacyPromise)
+    min_sites: int = 1
 
     @property
     def scope(self) -> str | None:
@@ -101,4 +106,11 @@ def _read(folder: Path) -> SiteJob:
     meta = json.loads((folder / "meta.json").read_text())
     client = next(folder.glob("*/config/config_fed_client.json"))
     classes = dict.fromkeys(class_paths(json.loads(client.read_text())))
-    return SiteJob(str(meta.get("name", folder.name)), job.learning, tuple(classes), meta)
+    return SiteJob(
+        str(meta.get("name", folder.name)),
+        job.learning,
+        tuple(classes),
+        meta,
+        job.algorithm.promise(),
+        job.min_sites,
+    )

@@ -24,6 +24,7 @@ from consilium.site_check.machine import (
 )
 from consilium.site_check.modes import check_modes
 from consilium.site_check.network import check_network
+from consilium.site_check.privacy_demand import check_privacy
 from consilium.site_check.rights import check_byoc, check_rights
 from consilium.site_check.site_policy import check_resources, check_scope, check_tasks
 from consilium.site_check.software import check_software
@@ -120,6 +121,7 @@ def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) ->
     yield scope
     yield check_tasks(site)
     site = site.for_task(job.learning.task) if site else None
+    yield check_privacy(site, job)
     yield from check_modes(kit, site)
     yield from check_software(kit)
     yield from check_network(kit, offline=offline)

@@ -76,3 +76,31 @@ def test_single_updates_fall_short_where_only_sums_are_allowed():
 def test_a_demand_that_would_not_hold_is_an_error(wrong):
     with pytest.raises(ConfigurationError):
         demand(**wrong)
+
+
+STRICT = {
+    "level": "formal",
+    "epsilon": 8,
+    "job_epsilon": 3,
+    "delta": 1e-4,
+    "min_sites": 3,
+    "secure_aggregation": True,
+}
+
+
+@pytest.mark.parametrize(
+    "looser",
+    [
+        {"level": "reconstruction"},
+        {"epsilon": 9},
+        {"epsilon": None},
+        {"job_epsilon": None},
+        {"delta": 1e-3},
+        {"min_sites": 2},
+        {"secure_aggregation": False},
+    ],
+)
+def test_a_scope_that_demands_less_in_anything_is_looser(looser):
+    assert demand(**STRICT | looser).is_looser_than(demand(**STRICT))
+    assert not demand(**STRICT).is_looser_than(demand(**STRICT | looser))
+    assert not demand(**STRICT).is_looser_than(demand(**STRICT))

@@ -154,6 +154,23 @@ def test_a_change_is_found(paid, query, problem):
     refuses(paid, problem)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "UPDATE entries SET hash = replace(hash, 'a', 'b') WHERE sequence = 1",
+        "DELETE FROM entries WHERE sequence = 3",
+        "DELETE FROM entries WHERE sequence = 1",
+    ],
+)
+def test_a_change_while_a_job_runs_is_found_at_its_next_payment(paid, query):
+    one = ledger(paid)
+    one.pay(payment(3))
+    tamper(paid, query)
+    with pytest.raises(SiteRefusal) as refused:
+        one.pay(payment(4))
+    assert refused.value.code is RefusalCode.PRIVACY_LEDGER
+
+
 @settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_no_byte_can_change_what_was_paid(tmp_path_factory, data):
@@ -270,4 +287,6 @@ def test_a_ledger_that_another_process_keeps_is_not_waited_for_without_end(paid,
 
 def test_a_folder_that_can_not_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    refuses(tmp_path / "file", "FileExistsError|NotADirectoryError")
+    with pytest.raises(SiteRefusal, match=r"FileExistsError|NotADirectoryError") as refused:
+        ledger(tmp_path / "file").pay(payment())
+    assert refused.value.code is RefusalCode.PRIVACY_LEDGER

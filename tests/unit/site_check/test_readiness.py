@@ -25,6 +25,7 @@ IDS = [
     "policy.rights",
     "policy.scope",
     "policy.tasks",
+    "policy.privacy",
     "modes.kit",
     "modes.policy",
     "modes.owner",

@@ -1,0 +1,62 @@
+"""Time of a payment into a privacy ledger, beside that of a bare fsync on the same disk.
+
+    python benchmarks/privacy_ledger.py [FOLDER]
+
+FOLDER is on the disk to measure; default: the temporary folder's.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from consilium.privacy.ledger import PrivacyLedger
+from consilium.privacy.ledger_entry import Payment
+from consilium.privacy.mechanism import SampledGaussian
+
+PATIENTS = [f"{number:032x}" for number in range(200)]
+MECHANISM = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.04, steps=40)
+REPEATS = 50
+
+
+def milliseconds(action: Callable[[int], object]) -> str:
+    """Return median and 95th percentile of an action's time, as a text."""
+    times = []
+    for number in range(REPEATS):
+        started = time.perf_counter()
+        action(number)
+        times.append(1000 * (time.perf_counter() - started))
+    return (
+        f"median {statistics.median(times):.2f} ms, 95 % within {sorted(times)[int(0.95 * REPEATS)]:.2f} ms"
+    )
+
+
+def main(folder: Path) -> None:
+    """Measure on a disk."""
+    with (folder / "bare").open("wb") as file:
+
+        def write(number: int) -> None:
+            file.write(bytes(400))
+            file.flush()
+            os.fsync(file.fileno())
+
+        print(f"bare fsync of 400 bytes: {milliseconds(write)}")
+    ledger = PrivacyLedger(folder / "state", b"benchmark")
+
+    def pay(number: int) -> None:
+        ledger.pay(Payment("job", number, (MECHANISM,), 1e-3, PATIENTS))
+
+    print(f"payment, up to {REPEATS} entries: {milliseconds(pay)}")
+    for number in range(REPEATS, 500):
+        pay(number)
+    print(f"payment, 500 to {500 + REPEATS} entries: {milliseconds(pay)}")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as temporary:
+        main(Path(temporary))

@@ -1,0 +1,182 @@
+"""`consilium ledger`: what a hospital's patients have spent of their privacy, and what a job would spend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from consilium.cli.options import Json, KitFolder
+from consilium.cli.terminal import loading, say, say_error, say_json
+from consilium.errors import RefusalCode, SiteRefusal
+
+if TYPE_CHECKING:
+    from consilium.participant.ledger_summary import LedgerSummary
+    from consilium.privacy.planning import PlannedNoise
+
+DAMAGED = 1
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Show and verify what jobs with differential privacy have spent of a hospital's patients; plan one.",
+)
+
+_SHOW_EPILOG = """
+On the hospital's machine, as the account that runs the site:
+
+  $ consilium ledger show /opt/consilium/north
+
+Epsilon is a patient's, composed over all jobs: it is less than the sum of theirs. No patient is named, but
+the counts are of few patients at times: keep the output in the hospital.
+
+Exit code: 0 shown, 2 KIT or the ledger can't be used, with the next step in the message.
+"""
+
+_VERIFY_EPILOG = """
+Regularly, and before the ledger's files are copied:
+
+  $ consilium ledger verify /opt/consilium/north
+
+It prints the ledger's head, a number and a hash. Kept elsewhere, such as in the officer's file, it shows
+later that nothing before it was changed, removed or restored from an older copy:
+
+  $ consilium ledger verify /opt/consilium/north --head "412 5b1f..."
+
+Exit code: 0 the ledger is as this site wrote it, 1 it is not, 2 KIT can't be used.
+"""
+
+_PLAN_EPILOG = """
+An epsilon of 3 at a hospital with 120 training patients:
+
+  $ consilium ledger plan --epsilon 3 --patients 120 --rounds 20
+
+A step draws 8 of them on average, and a round has 40 steps, unless --batch and --steps say otherwise.
+"""
+
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A task with a dataset of its own at this site, which has a ledger of its own. Default: the "
+        "site's dataset.",
+        show_default=False,
+    ),
+]
+
+
+@app.command("show", epilog=_SHOW_EPILOG)
+def show(kit: KitFolder, task: Task = None, as_json: Json = False) -> None:
+    """Show what jobs have spent of a hospital's patients, and what its budget has left.
+
+    Nothing leaves this machine, and nothing is changed.
+    """
+    with loading("the ledger"):
+        from consilium.participant.ledger_summary import summarize_ledger
+        from consilium.site_check.kit_settings import read_kit_settings
+
+        summary = summarize_ledger(read_kit_settings(kit, task))
+    if as_json:
+        say_json(summary.as_json())
+    else:
+        _print_summary(summary)
+
+
+@app.command("verify", epilog=_VERIFY_EPILOG)
+def verify(
+    kit: KitFolder,
+    task: Task = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEAD", help="A head that was noted earlier: the ledger must hold it.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Verify that a hospital's ledger is complete and unchanged, and print its head."""
+    with loading("the ledger"):
+        from consilium.participant.ledger_summary import read_ledger
+        from consilium.site_check.kit_settings import read_kit_settings
+
+        site = read_kit_settings(kit, task)
+        try:
+            content = read_ledger(site)
+        except SiteRefusal as error:
+            if error.code is not RefusalCode.PRIVACY_LEDGER:
+                raise
+            say_error(str(error))
+            raise typer.Exit(DAMAGED) from None
+    if head is not None and not content.holds(head):
+        say_error(
+            f"The ledger does not hold the head {head!r}: it was replaced by an older or another one, or "
+            "the head is of another site. Restore both of its files from their newest copy."
+        )
+        raise typer.Exit(DAMAGED)
+    say(f"{len(content.entries)} payments, as this site wrote them", err=True)
+    say(content.head or "nothing was paid yet", err=not content.head)
+
+
+@app.command("plan", epilog=_PLAN_EPILOG)
+def plan(
+    epsilon: Annotated[
+        float, typer.Option(help="Most that the whole job may spend of a patient.", show_default=False)
+    ],
+    patients: Annotated[int, typer.Option(help="Training patients of the hospital.", show_default=False)],
+    rounds: Annotated[int, typer.Option(help="Rounds of the job.")] = 10,
+    steps: Annotated[int, typer.Option(help="Steps of a round.")] = 40,
+    batch: Annotated[int, typer.Option(help="Patients that a step draws, on average.")] = 8,
+    delta: Annotated[
+        float | None, typer.Option(help="Default: 0.1 divided by the patients.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the noise of a job with differential privacy, and what each of its rounds spends."""
+    with loading("the accountant"):
+        from consilium.privacy.planning import PlannedJob, plan_noise
+
+        values = {"epsilon": epsilon, "delta": delta, "patients": patients, "batch": batch, "steps": steps}
+        planned = plan_noise(PlannedJob.parse({**values, "rounds": rounds}, source="the options"))
+    if as_json:
+        say_json(planned.as_json())
+    else:
+        _print_plan(planned)
+
+
+def _print_summary(summary: LedgerSummary) -> None:
+    from consilium.counts import counted
+    from consilium.report.terminal import Terminal, folding_table
+
+    console = Terminal()
+    if summary.jobs:
+        table = folding_table(("job", "begun", "rounds", "paid", "patients", "epsilon"))
+        for one in summary.jobs:
+            row = (one.job, one.begun, one.rounds, one.attempts, one.patients, f"{one.epsilon:.3g}")
+            table.add_row(*map(str, row))
+        console.print(table)
+        table = folding_table(("epsilon of a patient", "patients"))
+        for part in summary.ranges:
+            upper = "" if part.to is None else f" to {part.to:g}"
+            table.add_row(f"above {part.above:g}{upper}", str(part.patients))
+        console.print(table)
+    budget = (
+        "no budget"
+        if summary.budget is None
+        else f"budget {summary.budget:g}, left at least {summary.left:.3g}"
+    )
+    console.print(
+        f"{counted(summary.patients, 'patient')}: largest epsilon {summary.epsilon:.3g} at delta "
+        f"{summary.delta:g}; {budget}; {counted(summary.withdrawn, 'withdrawn patient')} listed"
+    )
+
+
+def _print_plan(plan: PlannedNoise) -> None:
+    from consilium.report.terminal import Terminal, folding_table
+
+    console = Terminal()
+    table = folding_table(("after round", "epsilon"))
+    for number, spent in plan.epsilon_by_round:
+        table.add_row(str(number), f"{spent:.3g}")
+    console.print(table)
+    console.print(
+        f"noise {plan.noise_multiplier:.4g} times the clipping norm; a step draws a patient with probability "
+        f"{plan.sampling_rate:.3g}; delta {plan.delta:.3g}; level {plan.level.value}"
+    )

@@ -1,0 +1,146 @@
+"""What a site's privacy ledger says, for the hospital: counts and epsilons, and no patient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from consilium.participant.register_files import read_register
+from consilium.participant.site_settings import SiteSettings
+from consilium.participant.withdrawals import Withdrawals
+from consilium.privacy.ledger import PrivacyLedger
+from consilium.privacy.ledger_entry import LedgerContent
+from consilium.privacy.spending import PatientGroup, group_patients, largest_epsilon
+
+_EDGES: Final = (0.0, 1.0, 3.0, 10.0, 100.0)
+"""Lower ends of the ranges of epsilon that patients are counted in; the last one has no upper end."""
+
+
+@dataclass(frozen=True)
+class JobSpending:
+    """What one job has spent.
+
+    Attributes:
+        job: Its id.
+        begun: When it paid first, in UTC.
+        rounds: Different rounds that it paid for.
+        attempts: How often it paid: a repeated round pays again.
+        patients: Patients who paid in it.
+        epsilon: The largest of them, by this job alone.
+    """
+
+    job: str
+    begun: str
+    rounds: int
+    attempts: int
+    patients: int
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class EpsilonRange:
+    """How many patients have spent an epsilon above `above`, up to `to`; None is without end."""
+
+    above: float
+    to: float | None
+    patients: int
+
+
+@dataclass(frozen=True)
+class LedgerSummary:
+    """Summary of a ledger.
+
+    Attributes:
+        delta: At which delta epsilon is counted.
+        budget: The hospital's; None for none.
+        epsilon: The largest of all patients, by all jobs.
+        patients: Patients who have paid.
+        ranges: These patients by what they have spent.
+        jobs: By job, in the order of their first payments.
+        withdrawn: Entries of the list of withdrawn patients.
+        head: What stands for the whole ledger; empty where nothing was paid.
+    """
+
+    delta: float
+    budget: float | None
+    epsilon: float
+    patients: int
+    ranges: tuple[EpsilonRange, ...]
+    jobs: tuple[JobSpending, ...]
+    withdrawn: int
+    head: str
+
+    @property
+    def left(self) -> float | None:
+        """What the patient with the largest epsilon may still spend by the numbers; None without a budget.
+
+        Epsilons of several jobs together are less than their sum, so a job of a somewhat larger epsilon fits.
+        """
+        return None if self.budget is None else max(self.budget - self.epsilon, 0.0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary as JSON values."""
+        return {**asdict(self), "left": self.left}
+
+
+def read_ledger(site: SiteSettings) -> LedgerContent:
+    """Read and verify a site's ledger.
+
+    Raises:
+        SiteRefusal: It can't be used.
+        DataError: The site's register of patients, which has its key, can't be used.
+    """
+    return PrivacyLedger(site.state_dir, read_register(site).ledger_key).read()
+
+
+def summarize_ledger(site: SiteSettings) -> LedgerSummary:
+    """Summarize a site's ledger.
+
+    Args:
+        site: What the hospital decides.
+
+    Raises:
+        SiteRefusal: The ledger can't be used.
+        DataError: The site's register of patients, which has its key, can't be used.
+        ConfigurationError: The list of withdrawn patients can't be read.
+    """
+    content = read_ledger(site)
+    delta = site.privacy.delta
+    groups = group_patients(content)
+    return LedgerSummary(
+        delta=delta,
+        budget=site.privacy.epsilon,
+        epsilon=largest_epsilon(groups, delta),
+        patients=sum(len(group.patients) for group in groups),
+        ranges=_ranges(groups, delta),
+        jobs=tuple(_job(content, job, delta) for job in dict.fromkeys(one.job for one in content.entries)),
+        withdrawn=len(Withdrawals.read(site.withdrawn_patients).ids),
+        head=content.head,
+    )
+
+
+def _job(content: LedgerContent, job: str, delta: float) -> JobSpending:
+    entries = [one for one in content.entries if one.job == job]
+    groups = group_patients(content, job=job)
+    return JobSpending(
+        job=job,
+        begun=entries[0].time,
+        rounds=len({one.round_index for one in entries}),
+        attempts=len(entries),
+        patients=sum(len(group.patients) for group in groups),
+        epsilon=largest_epsilon(groups, delta),
+    )
+
+
+def _ranges(groups: Sequence[PatientGroup], delta: float) -> tuple[EpsilonRange, ...]:
+    spent = [(group.epsilon(delta), len(group.patients)) for group in groups]
+    ends = (*_EDGES[1:], None)
+    return tuple(
+        EpsilonRange(
+            above,
+            to,
+            sum(count for epsilon, count in spent if above < epsilon and (to is None or epsilon <= to)),
+        )
+        for above, to in zip(_EDGES, ends, strict=True)
+    )

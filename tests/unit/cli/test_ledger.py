@@ -1,0 +1,143 @@
+"""`consilium ledger`: on the ledger of a hospital's kit."""
+
+import json
+import shutil
+
+import pytest
+
+from consilium.participant.register_files import open_register, read_register
+from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
+from consilium.privacy.ledger_entry import Payment
+from consilium.privacy.mechanism import SampledGaussian
+
+ROUND = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.1, steps=40)
+
+
+@pytest.fixture
+def kit(tmp_path):
+    """A hospital's kit, as far as its settings are read."""
+    folder = tmp_path / "north"
+    for name in ("startup", "local", "site_state"):
+        (folder / name).mkdir(parents=True)
+    service = {"name": "consortium", "service": {"target": "server:8002", "scheme": "grpc"}}
+    startup = {"servers": [service], "client": {"fqsn": "north"}}
+    (folder / "startup" / "fed_client.json").write_text(json.dumps(startup))
+    (folder / "local" / "withdrawn.txt").write_text("P7\n")
+    settings = {
+        "dataset": "data",
+        "privacy": {"level": "formal", "epsilon": 8.0},
+        "withdrawn_patients": "local/withdrawn.txt",
+    }
+    scope = {"name": "hospital", "properties": {"consilium": settings}}
+    policy = {"scopes": [scope], "default_scope": "hospital"}
+    (folder / "local" / "privacy.json").write_text(json.dumps(policy))
+    return folder
+
+
+@pytest.fixture
+def ledger(kit):
+    site = SiteSettings(dataset=kit / "data", state_dir=kit / "site_state")
+    with open_register(site):
+        pass
+    ledger = PrivacyLedger(site.state_dir, read_register(site).ledger_key)
+    for round_index in (0, 1, 1):
+        ledger.pay(Payment("job-1", round_index, (ROUND,), 1e-3, ("a", "b")))
+    ledger.pay(Payment("job-2", 0, (ROUND,), 1e-3, ("b", "c")))
+    return ledger
+
+
+def test_it_shows_jobs_patients_and_what_is_left(run, kit, ledger):
+    code, out, err = run("ledger", "show", kit)
+    assert (code, err) == (0, "")
+    assert "3 patients: largest epsilon" in out
+    assert "budget 8, left at least" in out
+    assert "1 withdrawn patient listed" in out
+    code, out, _ = run("ledger", "show", kit, "--json")
+    shown = json.loads(out)
+    assert [(one["job"], one["rounds"], one["attempts"], one["patients"]) for one in shown["jobs"]] == [
+        ("job-1", 2, 3, 2),
+        ("job-2", 1, 1, 2),
+    ]
+    first, second = (one["epsilon"] for one in shown["jobs"])
+    assert second < first < shown["epsilon"] < first + second
+    assert shown["left"] == pytest.approx(8 - shown["epsilon"])
+    assert sum(part["patients"] for part in shown["ranges"]) == shown["patients"] == 3
+    assert "P7" not in out
+
+
+def test_a_site_that_has_not_paid_shows_nothing_and_is_left_as_it_is(run, kit):
+    code, out, _ = run("ledger", "show", kit)
+    assert code == 0
+    assert "0 patients: largest epsilon 0 at delta 0.0001; budget 8, left at least 8" in out
+    code, out, err = run("ledger", "verify", kit)
+    assert (code, out) == (0, "")
+    assert "nothing was paid yet" in err
+    assert list((kit / "site_state").iterdir()) == []
+
+
+def test_a_head_that_was_noted_shows_that_nothing_before_it_changed(run, kit, ledger):
+    code, out, err = run("ledger", "verify", kit)
+    assert code == 0
+    assert "4 payments, as this site wrote them" in err
+    noted = out.strip()
+    assert noted == ledger.read().head
+    ledger.pay(Payment("job-2", 1, (ROUND,), 1e-3, ("b",)))
+    assert run("ledger", "verify", kit, "--head", noted)[0] == 0
+    assert run("ledger", "verify", kit, "--head", f"9{noted}")[0] == 1
+
+
+def test_older_copies_of_both_files_are_found_by_a_head_that_was_noted(run, kit, ledger, tmp_path):
+    state = kit / "site_state"
+    for name in (LEDGER_FILE, HEADS_FILE):
+        shutil.copy(state / name, tmp_path)
+    ledger.pay(Payment("job-2", 1, (ROUND,), 1e-3, ("b",)))
+    noted = ledger.read().head
+    for name in (LEDGER_FILE, HEADS_FILE):
+        shutil.copy(tmp_path / name, state)
+    assert run("ledger", "verify", kit)[0] == 0  # nothing on this machine knows better
+    code, _, err = run("ledger", "verify", kit, "--head", noted)
+    assert code == 1
+    assert "replaced by an older or another one" in err
+
+
+def test_a_damaged_ledger_is_named_with_the_remedy(run, kit, ledger):
+    (kit / "site_state" / LEDGER_FILE).write_bytes(b"nothing")
+    code, _, err = run("ledger", "verify", kit)
+    assert code == 1
+    assert f"Restore {LEDGER_FILE} and {HEADS_FILE} together" in err
+    assert run("ledger", "show", kit)[0] == 2
+
+
+def test_a_plan_says_the_noise_and_what_each_round_spends(run):
+    words = ("ledger", "plan", "--epsilon", "3", "--patients", "100", "--rounds", "20")
+    code, out, _ = run(*words, "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert plan["level"] == "formal"
+    assert plan["sampling_rate"] == 0.08
+    assert plan["delta"] == 0.001
+    assert [number for number, _ in plan["epsilon_by_round"]] == [1, 2, 5, 10, 20]
+    spent = [epsilon for _, epsilon in plan["epsilon_by_round"]]
+    assert spent == sorted(spent)
+    assert 2.98 < spent[-1] <= 3
+    code, out, _ = run(*words)
+    assert "noise 2.484 times the clipping norm" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--epsilon", "0", "--patients", "100"), "epsilon: allowed: more than 0"),
+        (("--epsilon", "3", "--patients", "0"), "patients: allowed: 1 or more"),
+        (("--epsilon", "3", "--patients", "9", "--delta", "2"), "delta: allowed"),
+    ],
+)
+def test_a_plan_that_can_not_be_is_an_error(run, words, reason):
+    code, _, err = run("ledger", "plan", *words)
+    assert code == 2
+    assert reason in err
+
+
+def test_a_kit_without_patients_has_no_ledger(run, tmp_path):
+    assert run("ledger", "show", tmp_path)[0] == 2

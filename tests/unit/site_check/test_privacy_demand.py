@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import pytest
+
+from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.ledger import LEDGER_FILE
+from consilium.privacy.promise import PrivacyPromise
+from consilium.site_check.finding import Status
+from consilium.site_check.privacy_demand import check_privacy
+
+
+@pytest.fixture
+def site(tmp_path):
+    def build(withdrawn=None, **privacy):
+        demand = PrivacyDemand.parse(privacy, source="test")
+        state = tmp_path / "state"
+        return SiteSettings(dataset=tmp_path, state_dir=state, privacy=demand, withdrawn_patients=withdrawn)
+
+    return build
+
+
+def test_a_site_without_a_demand_is_well_with_every_job(site, job):
+    finding = check_privacy(site(), job)
+    assert finding.status is Status.OK
+    assert finding.seen == "demands the level none; 0 withdrawn patients listed"
+
+
+def test_a_job_that_offers_less_is_found_before_it_comes(site, job, refused):
+    demanding = site(level="formal", epsilon=8.0, min_sites=3, secure_aggregation=True)
+    finding = check_privacy(demanding, job)
+    refused(finding, "it demands formal protection of patients, and this job offers none", "ask the lead")
+    promise = PrivacyPromise(epsilon=3.0, secure_aggregation=True)
+    offering = check_privacy(demanding, replace(job, promise=promise, min_sites=3))
+    assert offering.status is Status.OK
+    assert offering.seen.startswith(
+        "demands the level formal, budget epsilon 8 a patient, 3 sites a round or more, secure aggregation "
+        "only"
+    )
+
+
+def test_what_no_job_could_use_fails(site, job, refused, tmp_path):
+    refused(check_privacy(site(withdrawn=tmp_path / "lost.txt"), job), "can't be used", "ledger verify")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / LEDGER_FILE).write_bytes(b"nothing")
+    finding = check_privacy(site(), job)
+    refused(finding, "the privacy ledger", "ledger verify")
+    assert str(tmp_path) not in finding.seen
+
+
+def test_the_listed_patients_are_counted_and_not_named(site, job, tmp_path):
+    (tmp_path / "list.txt").write_text("P1\nP2\n")
+    finding = check_privacy(site(withdrawn=tmp_path / "list.txt"), job)
+    assert "2 withdrawn patients listed" in finding.seen
+    assert finding.data["withdrawn"] == 2
+
+
+def test_without_a_policy_it_is_skipped(job):
+    assert check_privacy(None, job).status is Status.SKIPPED
