@@ -51,6 +51,9 @@ class SumPlan(Settings):
     full_weight_cases: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         description="Training cases of a site with full weight; more count as so many."
     )
+    training: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
+        description="SHA-256 of all that the sites train by; each compares it with its own copy."
+    )
 
     @property
     def digest(self) -> bytes:

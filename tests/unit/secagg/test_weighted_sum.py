@@ -15,7 +15,8 @@ MODEL = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32(1).r
 
 
 def plan(**changes):
-    return SumPlan(**{"bits": 32, "sites": 8, "bound": 1.0, "norm": 4.0, "full_weight_cases": 40, **changes})
+    rules = {"bits": 32, "sites": 8, "bound": 1.0, "norm": 4.0, "full_weight_cases": 40, "training": "0" * 64}
+    return SumPlan(**{**rules, **changes})
 
 
 def seeds_of(sites):

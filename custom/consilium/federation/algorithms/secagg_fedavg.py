@@ -28,6 +28,7 @@ from consilium.learning.algorithms.secagg_fedavg import (
     SUMS,
     ProtocolAnswer,
     SecAggFedAvgSettings,
+    digest_training,
 )
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.shares import limited_shares, weighted_shares
@@ -204,6 +205,7 @@ class ServerSecAggFedAvg(ServerAlgorithm):
             bound=self.settings.largest_change * rates,
             norm=self.settings.max_norm or rates * float(np.sqrt(values)),
             full_weight_cases=largest_counted(cases, self._rule.max_site_share),
+            training=digest_training(self.job.learning, self.settings, self.job.rounds),
         )
 
     def _open(

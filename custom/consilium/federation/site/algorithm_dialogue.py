@@ -25,6 +25,7 @@ from consilium.learning.algorithms.dialogue import SitePlace, UpdateOrigin
 from consilium.learning.rounds import TrainingResult
 from consilium.learning.weights import MODEL, Weights, WeightSets, difference, join_sets
 from consilium.participant.site_settings import Role, SiteSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 
 class AlgorithmDialogue:
@@ -56,7 +57,13 @@ class AlgorithmDialogue:
         return to_answer(check_answer(answer, question, self._algorithm), request)
 
     def update(
-        self, result: TrainingResult, received: Weights, request: FLModel, place: SitePlace, cases: int
+        self,
+        result: TrainingResult,
+        received: Weights,
+        request: FLModel,
+        place: SitePlace,
+        cases: int,
+        learning: LearningSettings,
     ) -> Weights:
         """Return the weights that leave the site after a round: only shared and declared ones, sealed.
 
@@ -66,6 +73,7 @@ class AlgorithmDialogue:
             request: The task.
             place: Where the site takes part.
             cases: Its training cases.
+            learning: The job's learning settings.
 
         Raises:
             SiteRefusal: If the site declines to send it.
@@ -75,7 +83,7 @@ class AlgorithmDialogue:
         shared = self._algorithm.shared(received)
         sets: WeightSets = {MODEL: difference(result.weights, shared), **result.sent}
         self._dialogue.enter(place)
-        origin = UpdateOrigin(shared, cases, int(request.current_round))
+        origin = UpdateOrigin(shared, cases, int(request.current_round), request.total_rounds, learning)
         sealed = self._dialogue.seal(sets, _content(request), origin)
         return join_sets(check_sealed(sealed, sets, self._algorithm))
 

@@ -171,7 +171,7 @@ class TaskHandlers:
         update: Weights | None = None
         if result is not None:
             place = self._place(fl_ctx, shareable)
-            update = self._dialogue.update(result, weights, model, place, report.train_cases)
+            update = self._dialogue.update(result, weights, model, place, report.train_cases, self._settings)
         return to_reply(update, scores, report, model)
 
     def _place(self, fl_ctx: FLContext, shareable: Shareable) -> SitePlace:

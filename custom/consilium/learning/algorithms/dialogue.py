@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from consilium.errors import SiteRefusal
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import Weights, WeightSets
+
+if TYPE_CHECKING:
+    from consilium.tasks.learning_settings import LearningSettings
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,15 @@ class UpdateOrigin:
         received: The shared weights of the model that it received.
         cases: Its training cases.
         round_index: The round, from 0.
+        rounds: How many rounds the server says there are; the learning rate follows from both.
+        learning: The job's learning settings, as it has them.
     """
 
     received: Weights
     cases: int
     round_index: int
+    rounds: int
+    learning: LearningSettings
 
 
 class SiteDialogue:

@@ -8,7 +8,7 @@ masked update, confirms who is in the sum, and gives the shares that open it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, StringConstraints, ValidationError
@@ -35,6 +35,7 @@ from consilium.secagg.messages import (
     ShareInbox,
     SumContext,
     SurvivorList,
+    digest_parameters,
 )
 from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.secagg.site_session import SiteSession
@@ -42,6 +43,9 @@ from consilium.secagg.statements import digest_statement
 from consilium.secagg.survivor_policy import MOST_PARTIES
 from consilium.secagg.weighted_sum import COUNTS, SumPlan, mask_vector
 from consilium.settings import Settings
+
+if TYPE_CHECKING:
+    from consilium.tasks.learning_settings import LearningSettings
 
 ADVERTISE: Final = "advertise_keys"
 SHARE: Final = "distribute_shares"
@@ -132,6 +136,16 @@ class SecAggFedAvgSettings(AlgorithmSettings):
         return self.bound_ratio or (16.0 if self.ring_bits == 32 else 1.0)
 
 
+def digest_training(learning: LearningSettings, algorithm: SecAggFedAvgSettings, rounds: int) -> str:
+    """Return the digest of all that sites train by, in hexadecimal.
+
+    A server that had one site learn at its rate and the others at a rate of nothing would see the update of
+    that one in the sum. So sites add up updates only if they train alike.
+    """
+    parts = {"learning": learning.model_dump(mode="json"), "algorithm": algorithm.model_dump(mode="json")}
+    return digest_parameters({**parts, "rounds": rounds}).hex()
+
+
 class LocalSecAggFedAvg(LocalAlgorithm):
     """Trains as federated averaging does; the dialogue masks what comes of it."""
 
@@ -187,6 +201,8 @@ class SecAggDialogue(SiteDialogue):
         assert place is not None
         if announced.round != origin.round_index:
             raise _declined("the update is of another round than the sum")
+        if announced.plan.training != digest_training(origin.learning, self.settings, origin.rounds):
+            raise _declined("the others train by other settings, or for another number of rounds")
         inboxes = content.get("inboxes")
         text = inboxes.get(place.site) if isinstance(inboxes, Mapping) else None
         if not isinstance(text, str):

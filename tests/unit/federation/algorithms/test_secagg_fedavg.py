@@ -33,6 +33,7 @@ from consilium.learning.weights import MODEL, join_sets
 from consilium.privacy.demand import PrivacyDemand
 from consilium.secagg.identity import IDENTITY_FILE
 from consilium.secagg.local_federation import exchange_identities
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from federation.flare import JOB_ID
 from federation.rehearsal import Site, TwoWeights, outcomes, panics, rehearse
 
@@ -52,9 +53,10 @@ class SecureSite(Site):
     `silent_at` are questions that it misses, `sent` what it would have sent in the clear.
     """
 
-    def __init__(self, name, folder, *, silent_at=(), lie=None, settings=None, **options):
+    def __init__(self, name, folder, *, silent_at=(), lie=None, settings=None, learning=None, **options):
         super().__init__(**options)
         self.name, self.folder, self.silent_at, self.lie = name, folder, silent_at, lie
+        self.learning, self.rounds = learning or BrainTumorSettings(), None
         self.dialogue = site_dialogue(SecAggFedAvgSettings.model_validate(settings or SETTINGS))
         self.sent, self.asked = [], []
 
@@ -88,7 +90,8 @@ class SecureSite(Site):
             update = {"w": np.full(2, self.step, np.float32), "mark": np.float32(0).reshape(())}
             self.sent.append(update["w"].tobytes())
             received = {name: model.params[name] for name in ("w", "mark")}
-            origin = UpdateOrigin(received, self.cases, model.current_round)
+            rounds = self.rounds or model.total_rounds
+            origin = UpdateOrigin(received, self.cases, model.current_round, rounds, self.learning)
             answer.params = join_sets(self.dialogue.seal({MODEL: update, "sums": {}}, content, origin))
         return FLModelUtils.to_shareable(answer)
 
@@ -262,6 +265,21 @@ def test_a_site_that_gets_another_bound_spoils_the_sum_and_shows_nothing(run, si
     record, _ = run(sites(options={**STEPS, "west": {"lie": lie}}), rounds=1)
     assert record.status == "finished", record.reason
     assert record.rounds[0].questions[ADVERTISE]["west"].outcome == "refused"  # of other parameters
+
+
+@pytest.mark.parametrize("change", ["learning", "rounds"])
+def test_updates_that_were_not_trained_alike_are_not_added_up(run, sites, change):
+    """A server could have all but one learn at a rate of nothing, and see that one's update in the sum."""
+    hospitals = sites(options=STEPS)
+    if change == "learning":
+        hospitals["west"].learning = BrainTumorSettings(learning_rate=1e-7)
+    else:
+        hospitals["west"].rounds = 10**9
+    record, engine = run(hospitals, rounds=1)
+    assert record.status == "finished", record.reason
+    assert record.rounds[0].sites["west"].code.value == "secure_aggregation"
+    assert "train by other settings" in record.rounds[0].sites["west"].reason
+    np.testing.assert_allclose(w(engine), (6 * 2.0 + 3 * (-1.0 + 0.5)) / 12, atol=1e-5)
 
 
 def test_a_round_that_makes_the_model_worse_is_dropped(run, sites):
