@@ -16,6 +16,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.data.finding import Finding
 from consilium.default_task import DEFAULT
+from consilium.errors import RefusalCode, SiteRefusal
 from consilium.federation.message_names import (
     CHECK,
     LOCAL_ONLY,
@@ -206,6 +207,11 @@ class TaskHandlers:
         return to_reply(None, final.scores, report, model)
 
     def _local_only(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        if self._algorithm.promise().epsilon is not None:
+            raise SiteRefusal(
+                "a model that is trained alone has no noise, and this job promises an epsilon",
+                code=RefusalCode.PRIVACY_DEMAND,
+            )
         started = time.monotonic()
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)

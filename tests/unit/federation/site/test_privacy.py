@@ -6,7 +6,15 @@ from nvflare.apis.fl_constant import ReturnCode
 from openings import count_openings
 from toy_private import NOISE, STEPS, LocalPrivateToy, private_toy
 
-from consilium.federation.message_names import CODE_HEADER, PREPARE, REASON_HEADER, TEST, TRAIN, VALIDATE
+from consilium.federation.message_names import (
+    CODE_HEADER,
+    LOCAL_ONLY,
+    PREPARE,
+    REASON_HEADER,
+    TEST,
+    TRAIN,
+    VALIDATE,
+)
 from consilium.federation.site.executor import SiteExecutor
 from consilium.participant.register_files import read_register
 from consilium.privacy.accounting import epsilon_spent
@@ -68,6 +76,15 @@ def test_a_round_is_trained_with_what_was_paid(engine, tmp_path):
     assert LocalPrivateToy.paid == [(ROUND,), (ROUND,)]
     content = PrivacyLedger(settings.state_dir, read_register(settings).ledger_key).read()
     assert [(entry.round_index, entry.attempt) for entry in content.entries] == [(0, 1), (0, 2)]
+
+
+def test_a_job_with_noise_has_no_model_trained_alone_whatever_the_server_asks(engine, tmp_path):
+    settings = hospital(engine, tmp_path)
+    with private_toy() as algorithm, count_openings(settings.dataset) as opened:
+        code, reason = refusal(execute(executor_of(algorithm), engine, LOCAL_ONLY))
+    assert code == "privacy_demand"
+    assert "no noise" in reason
+    assert not opened
 
 
 def test_a_plan_beyond_the_budget_is_refused_before_the_first_round(engine, tmp_path):
