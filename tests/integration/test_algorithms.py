@@ -27,7 +27,7 @@ JOBS = [
 @pytest.mark.parametrize("name", JOBS)
 def test_a_job_of_each_algorithm_trains_to_its_end(hospitals, tmp_path, name):
     small = {**SMALL, "gpus_per_site": 0, "learning.batch_size": 1, "learning.window_overlap": 0.0}
-    small |= {"learning.local_epochs": None}
+    small |= {"learning.local_epochs": None, "task_request_seconds": 1.0}
     if name.endswith("fednova"):
         small |= {"learning.local_steps": None, "learning.local_epochs": 1.0}
     job = export_job(build_recipe(name, small), tmp_path / "jobs")
