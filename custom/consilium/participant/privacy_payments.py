@@ -13,7 +13,6 @@ from consilium.participant.register_files import read_register
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.accounting import epsilon_spent, is_within
-from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.ledger import PrivacyLedger
 from consilium.privacy.ledger_entry import LedgerContent, Payment
 from consilium.privacy.mechanism import SampledGaussian
@@ -82,7 +81,7 @@ class PrivacyPayments:
         plan = self._plan(rounds)
         if plan is not None:
             content = self._ledger.read()
-            self._require_budget(content, plan.over(left), counted(left, "round"))
+            self._require_budget(content, plan, plan.over(left), counted(left, "round"))
 
     def pay(self, schedule: Schedule) -> Schedule:
         """Pay for an attempt at a round; returns its schedule, which states what was paid for.
@@ -99,7 +98,7 @@ class PrivacyPayments:
             return schedule
         payment = Payment(self._job, schedule.round_index, plan.each_round, plan.delta, self._patients)
         self._ledger.pay(
-            payment, lambda content: self._require_budget(content, plan.each_round, "this round")
+            payment, lambda content: self._require_budget(content, plan, plan.each_round, "this round")
         )
         return replace(schedule, paid=plan.each_round)
 
@@ -121,22 +120,32 @@ class PrivacyPayments:
             )
         return plan
 
-    def _require_budget(self, content: LedgerContent, more: Sequence[SampledGaussian], what: str) -> None:
-        demand = self._demand
+    def _require_budget(
+        self, content: LedgerContent, plan: PrivacyPlan, more: Sequence[SampledGaussian], what: str
+    ) -> None:
+        demand, level = self._demand, self._promise.level
+        groups = group_patients(content, among=self._patients, job=self._job)
+        # A plan is for the rounds that the server names. It may name others later, or repeat rounds at will.
+        _require(
+            groups,
+            more,
+            plan.delta,
+            level.most,
+            f"what a job with {level.value} protection may spend, with {what}",
+        )
         if demand.job_epsilon is not None:
-            groups = group_patients(content, among=self._patients, job=self._job)
-            _require(
-                groups, more, demand, demand.job_epsilon, f"the epsilon that it allows a job, with {what}"
-            )
+            allowed = f"the epsilon that it allows a job, with {what}"
+            _require(groups, more, demand.delta, demand.job_epsilon, allowed)
         if demand.epsilon is not None:
             groups = group_patients(content, among=self._patients)
-            _require(groups, more, demand, demand.epsilon, f"a patient's privacy budget here, with {what}")
+            budget = f"a patient's privacy budget here, with {what}"
+            _require(groups, more, demand.delta, demand.epsilon, budget)
 
 
 def _require(
     groups: Sequence[PatientGroup],
     more: Sequence[SampledGaussian],
-    demand: PrivacyDemand,
+    delta: float,
     allowed: float,
     what: str,
 ) -> None:
@@ -145,12 +154,11 @@ def _require(
     Raises:
         SiteRefusal: It would, for one patient at least.
     """
-    if all(is_within((*group.mechanisms, *more), demand.delta, allowed) for group in groups):
+    if all(is_within((*group.mechanisms, *more), delta, allowed) for group in groups):
         return
-    spent = largest_epsilon(groups, demand.delta)
-    then = largest_epsilon(groups, demand.delta, more=more)
+    spent = largest_epsilon(groups, delta)
+    then = largest_epsilon(groups, delta, more=more)
     raise SiteRefusal(
-        f"this would pass {what}: allowed {allowed:g}, spent {spent:.4g}, then {then:.4g} "
-        f"(delta {demand.delta:g})",
+        f"this would pass {what}: allowed {allowed:g}, spent {spent:.4g}, then {then:.4g} (delta {delta:g})",
         code=RefusalCode.PRIVACY_BUDGET,
     )

@@ -44,7 +44,8 @@ class PrivacyDemand(Settings):
         default=None,
         gt=0,
         le=MOST_EPSILON,
-        description="The most that one job may spend of a patient; default: no limit.",
+        description="The most that one job may spend of a patient; default: that of the level that the job "
+        "promises.",
     )
     min_sites: int = Field(
         default=1, ge=1, le=MAX_SITES, description="Fewest sites whose updates a round of a job combines."

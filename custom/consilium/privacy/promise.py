@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -41,6 +42,12 @@ class PrivacyLevel(str, Enum):
         if epsilon is None or not epsilon <= MOST_EPSILON:
             return cls.NONE
         return cls.FORMAL if epsilon <= FORMAL_EPSILON else cls.RECONSTRUCTION
+
+    @property
+    def most(self) -> float:
+        """Largest epsilon of the level."""
+        limits = {PrivacyLevel.FORMAL: FORMAL_EPSILON, PrivacyLevel.RECONSTRUCTION: MOST_EPSILON}
+        return limits.get(self, math.inf)
 
     def reaches(self, demanded: PrivacyLevel) -> bool:
         """Return whether this is at least as strong as what is demanded."""

@@ -9,6 +9,7 @@ from toy_private import NOISE, STEPS, PrivateToySettings
 
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.algorithms import DEFAULT_ALGORITHM
+from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings
 from consilium.learning.schedule import Schedule
 from consilium.participant.privacy_payments import PrivacyPayments, require_offer
 from consilium.participant.register_files import open_register, read_register
@@ -149,6 +150,25 @@ def test_one_job_may_not_spend_more_than_the_hospital_allows_a_job(hospital):
         payments(site).pay(Schedule(index, 5))
     assert "the epsilon that it allows a job" in refused(lambda: payments(site).pay(Schedule(4, 5)))
     payments(site, job="job-2").pay(Schedule(0, 5))
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_server_that_names_fewer_rounds_or_repeats_them_gets_no_more_than_the_level(hospital, repeats):
+    """Each plan is for one round, with as little noise as that allows; the hospital has set no budget."""
+    site = hospital()
+    data = SiteData(tuple(OfPatient(str(number)) for number in range(50)), ())  # type: ignore[arg-type]
+    learning = BrainTumorSettings(local_steps=10, local_epochs=None, batch_size=8)
+    job = PrivacyPayments(site, data, learning, DpSgdAlgorithmSettings(epsilon=8.0), "job-1")
+    job.admit(100, left=100)
+
+    def ask() -> None:
+        for index in range(9):
+            job.pay(Schedule(0 if repeats else index, 1))
+
+    reason = refused(ask)
+    assert "what a job with formal protection may spend" in reason
+    paid = [one for entry in ledger(site).read().entries for one in entry.mechanisms]
+    assert 7.5 < epsilon_spent(paid, 0.1 / 50) <= 10
 
 
 def test_what_five_rounds_cost_exactly_is_enough_for_five(hospital):
