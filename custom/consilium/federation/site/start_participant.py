@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from consilium.data.case_format import Progress
+from consilium.data.files import private_folder
 from consilium.federation.site.training_folder import training_folder
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.participant.participant import Participant
@@ -57,4 +58,7 @@ def start_participant(
     resumed = isinstance(run, str) and run != job
     payments.admit(rounds, left=1 if resumed else rounds)
     memory = training_folder(site.cache_dir, run)
+    if memory is not None and algorithm.promise().epsilon is not None:
+        # The server names the run. An optimizer's moments from training without noise would show in a step.
+        memory = private_folder(memory / algorithm.name)
     return Participant(data, learning, site, memory=memory, algorithm=algorithm, payments=payments)

@@ -1,5 +1,6 @@
 """What a hospital demands of a job's privacy, through the executor."""
 
+import numpy as np
 import pytest
 from learning.tiny import LEARNING, site
 from nvflare.apis.fl_constant import ReturnCode
@@ -23,6 +24,7 @@ from consilium.privacy.mechanism import SampledGaussian
 
 from .answers import answer_of, at_site, execute, request
 
+RUN = "6a3b1c9e-5d1f-4b53-9a54-0d3c8e0b7f11"
 ROUND = SampledGaussian(noise_multiplier=NOISE, sampling_rate=0.1, steps=STEPS)
 
 
@@ -130,3 +132,18 @@ def test_a_damaged_ledger_stops_the_job_and_the_reason_names_no_path(engine, tmp
         code, reason = refusal(execute(executor, engine, TRAIN, request(current_round=1)))
     assert (code, reason) == ("privacy_ledger", "its privacy ledger can't be used; the site's log says why")
     assert len(LocalPrivateToy.paid) == 1
+
+
+def test_a_round_with_noise_starts_from_no_moments_of_a_run_without(engine, tmp_path):
+    """The server names the run; a step of AdamW shows the moments that it starts from."""
+    updates = []
+    for before in (False, True):
+        folder = tmp_path / str(before)
+        if before:
+            at_site(engine, site(folder))
+            answer_of(execute(executor_of(None), engine, TRAIN, request(current_round=0, run=RUN)))
+        hospital(engine, folder)
+        with private_toy() as algorithm:
+            reply = execute(executor_of(algorithm), engine, TRAIN, request(current_round=1, run=RUN))
+            updates.append(answer_of(reply)[0].params)
+    assert all(np.array_equal(updates[0][name], updates[1][name]) for name in updates[0])
