@@ -28,6 +28,16 @@ class SurvivorPolicy(BaseModel):
     min_survivors: Annotated[int, Field(ge=FEWEST_SURVIVORS, le=MOST_PARTIES)] = FEWEST_SURVIVORS
     colluding_sites: Annotated[int, Field(ge=0, le=MOST_PARTIES - 2)] = 0
 
+    @property
+    def fewest(self) -> int:
+        """Fewest sites that a sum can be of, also if no more take part: then all of them must be left.
+
+        Example:
+            >>> SurvivorPolicy(colluding_sites=3).fewest
+            5
+        """
+        return max(self.min_survivors, self.colluding_sites + 2)
+
     def threshold(self, sites: int) -> int:
         """Return how many of some sites must be left, which may be more than there are.
 
@@ -44,8 +54,7 @@ class SurvivorPolicy(BaseModel):
             >>> SurvivorPolicy(colluding_sites=3).threshold(10)
             7
         """
-        k = self.colluding_sites
-        return max(self.min_survivors, k + 2, (sites + k) // 2 + 1)
+        return max(self.fewest, (sites + self.colluding_sites) // 2 + 1)
 
 
 def strictest_threshold(policies: Iterable[SurvivorPolicy], sites: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,16 @@ from consilium.recipes.privacy_facts import facts_of_recipe, facts_of_record
 from consilium.recipes.strict_json import parse_json
 from consilium.records.job_record import JobRecord, load_record
 from consilium.report.privacy.build import state_privacy
-from consilium.report.privacy.facts import BudgetFacts, JobFacts, SiteFacts
+from consilium.report.privacy.facts import (
+    AggregationFacts,
+    BudgetFacts,
+    JobFacts,
+    SiteFacts,
+    TrainingFacts,
+)
 from consilium.report.privacy.happened import describe_record
 from consilium.report.privacy.statement import PrivacyStatement
+from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.tasks.registry import only_listed_tasks
 
 
@@ -58,7 +65,7 @@ def describe_privacy(job: str, kit: Kit | None = None, *, patients: int | None =
 
     Raises:
         ConfigurationError: If there is no such job, it can't be used, or the kit is no hospital's or has no
-            usable settings.
+            usable settings, or, in a job with secure aggregation, its list of pinned hospitals can't be used.
         SiteRefusal: See `read_site_facts`.
         DataError: See `read_site_facts`.
     """
@@ -66,6 +73,8 @@ def describe_privacy(job: str, kit: Kit | None = None, *, patients: int | None =
     with nullcontext() if listed is None else only_listed_tasks(listed):
         found = _find_job(job, patients)
         site = SiteFacts() if kit is None else read_site_facts(kit, found.facts.task, found.scope)
+        if kit is not None and site.role == "trains" and _is_masked(found.facts):
+            site = replace(site, aggregation=read_aggregation(kit))
         happened = None if found.record is None else describe_record(found.record, site.name)
         return state_privacy(found.facts, site, version=component_versions()["consilium"], happened=happened)
 
@@ -122,6 +131,26 @@ def read_budget(site: SiteSettings) -> BudgetFacts | None:
         spent=largest_epsilon(group_patients(content), site.privacy.delta),
         head=content.head,
     )
+
+
+def read_aggregation(kit: Kit) -> AggregationFacts:
+    """Return what a hospital demands of the sums of secure aggregation; without a file, of nobody pinned.
+
+    Args:
+        kit: The hospital's.
+
+    Raises:
+        ConfigurationError: If its list of pinned hospitals can't be used.
+    """
+    pinned = PinnedPeers.read(kit.local / PEERS_FILE)
+    peers = len(pinned.fingerprints.keys() - {kit.site_name})
+    return AggregationFacts(
+        peers=peers, fewest=pinned.policy.fewest, threshold=pinned.policy.threshold(peers + 1)
+    )
+
+
+def _is_masked(job: JobFacts) -> bool:
+    return isinstance(job.of_kind, TrainingFacts) and job.of_kind.promise.secure_aggregation
 
 
 def _filters(policy: Any, scope: str | None) -> list[str]:

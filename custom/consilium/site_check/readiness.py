@@ -26,6 +26,7 @@ from consilium.site_check.modes import check_modes
 from consilium.site_check.network import check_network
 from consilium.site_check.privacy_demand import check_privacy
 from consilium.site_check.rights import check_byoc, check_rights
+from consilium.site_check.secure_aggregation import check_secure_aggregation
 from consilium.site_check.site_policy import check_resources, check_scope, check_tasks
 from consilium.site_check.software import check_software
 
@@ -122,6 +123,7 @@ def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) ->
     yield check_tasks(site)
     site = site.for_task(job.learning.task) if site else None
     yield check_privacy(site, job)
+    yield check_secure_aggregation(kit, site, job)
     yield from check_modes(kit, site)
     yield from check_software(kit)
     yield from check_network(kit, offline=offline)

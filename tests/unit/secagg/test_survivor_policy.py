@@ -14,6 +14,14 @@ def test_two_lists_of_survivors_never_both_have_enough_honest_signatures(sites, 
     assert threshold >= max(fewest, k + 2)
 
 
+@given(st.integers(1, 64), st.integers(0, 62), st.integers(3, 64))
+def test_no_sum_is_of_fewer_than_the_fewest_and_as_many_can_make_one(sites, k, fewest):
+    policy = SurvivorPolicy(colluding_sites=k, min_survivors=fewest)
+    assert policy.threshold(sites) >= policy.fewest
+    assert (policy.threshold(sites) <= sites) == (sites >= policy.fewest)
+    assert policy.threshold(policy.fewest) == policy.fewest
+
+
 @pytest.mark.parametrize(("sites", "expected"), [(3, 3), (4, 3), (5, 3), (6, 4), (7, 4), (10, 6), (64, 33)])
 def test_by_default_more_than_half_and_at_least_three_are_left(sites, expected):
     assert SurvivorPolicy().threshold(sites) == expected

@@ -15,6 +15,8 @@ from consilium.provisioning.kit import Kit
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
 from consilium.report.privacy.page import render_privacy
+from consilium.secagg.identity import format_fingerprint
+from consilium.secagg.peers import PEERS_FILE
 from consilium.site_check.privacy_page import describe_privacy
 
 from .federation import SERVER, read, write
@@ -136,3 +138,38 @@ def test_a_damaged_ledger_is_an_error_and_no_page_of_a_budget_that_nobody_spent(
     (root / "site_state" / LEDGER_FILE).unlink()
     with pytest.raises(SiteRefusal, match="its privacy ledger can't be used"):
         describe_privacy("brain_tumor_fedavg", Kit(root))
+
+
+def masked(root: Path, job: str = "brain_tumor_fedavg_secagg") -> str:
+    return " ".join(describe_privacy(job, Kit(root)).section("aggregation").sentences)
+
+
+def pin(root: Path, *names: str, **demands: int) -> None:
+    peers = {name: format_fingerprint(bytes([number] * 32)) for number, name in enumerate(names)}
+    write(root / "local" / PEERS_FILE, {"peers": peers, **demands})
+
+
+def test_the_hospital_s_own_threshold_is_that_of_its_kit(root: Path) -> None:
+    pin(root, "south", "west", "east", "center", "coast", colluding_sites=2)
+    assert "of 4 or more by north's own threshold" in masked(root)
+    assert "5 hospitals that it pinned all take part, the sum is of at least 5." in masked(root)
+    without = describe_privacy("brain_tumor_fedavg_secagg").section("aggregation").sentences
+    assert "never fewer than each hospital's own threshold" in " ".join(without)
+
+
+def test_a_hospital_that_pinned_too_few_takes_part_in_no_sum(root: Path) -> None:
+    assert "It has pinned 0 other hospitals, which is too few" in masked(root)
+    pin(root, "south", "north")
+    assert "It has pinned 1 other hospital, which is too few" in masked(root)
+    assert "no update of it leaves in this job" in masked(root)
+    pin(root, "south", "west")
+    assert "too few" not in masked(root)
+
+
+def test_a_list_of_hospitals_that_can_t_be_used_is_an_error_in_jobs_that_need_it(root: Path) -> None:
+    (root / "local" / PEERS_FILE).write_text('{"min_survivors": 2}')
+    with pytest.raises(ConfigurationError, match="min_survivors"):
+        masked(root)
+    assert "None: the server sees each hospital's update." in masked(root, "brain_tumor_fedavg")
+    set_scopes(root, hospital={"role": "evaluates"})
+    assert "each hospital's own threshold" in masked(root)

@@ -26,6 +26,7 @@ IDS = [
     "policy.scope",
     "policy.tasks",
     "policy.privacy",
+    "policy.secure_aggregation",
     "modes.kit",
     "modes.policy",
     "modes.owner",

@@ -159,6 +159,21 @@ class BudgetFacts:
 
 
 @dataclass(frozen=True)
+class AggregationFacts:
+    """What a hospital demands of the sums of secure aggregation.
+
+    Attributes:
+        peers: Other hospitals that it pinned.
+        fewest: Hospitals that a sum must be of, at least, also if no more take part.
+        threshold: Hospitals that must be left at the end if it and all that it pinned take part.
+    """
+
+    peers: int
+    fewest: int
+    threshold: int
+
+
+@dataclass(frozen=True)
 class SiteFacts:
     """What a hospital decides. Without its kit: what the software does unless a hospital decides otherwise.
 
@@ -177,6 +192,7 @@ class SiteFacts:
         demand: What a job that trains must offer, and the budget of its patients.
         budget: What its ledger says; None where no job has paid yet.
         withdraws: Whether it names a list of patients who withdrew.
+        aggregation: What it demands of a sum; None where that isn't known, or it sends no masked update.
     """
 
     name: str | None = None
@@ -193,6 +209,7 @@ class SiteFacts:
     demand: PrivacyDemand = field(default_factory=PrivacyDemand)
     budget: BudgetFacts | None = None
     withdraws: bool = False
+    aggregation: AggregationFacts | None = None
 
     @classmethod
     def of(

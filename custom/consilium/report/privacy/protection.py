@@ -10,7 +10,7 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms import parse_algorithm
 from consilium.privacy.promise import PrivacyLevel
-from consilium.report.privacy.facts import JobFacts, TrainingFacts
+from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
 
 _LARGEST_EXPONENT: Final = 20.0
 """Above it, a factor is only said to be large."""
@@ -112,11 +112,12 @@ def _factor(epsilon: float) -> str:
     return f"{factor:.2f}" if factor < 10 else f"{factor:,.0f}"
 
 
-def describe_aggregation(job: JobFacts) -> Iterator[str]:
+def describe_aggregation(job: JobFacts, site: SiteFacts) -> Iterator[str]:
     """Yield what secure aggregation adds to a job, and what it doesn't.
 
     Args:
         job: The job.
+        site: What the hospital decides.
     """
     kind = job.of_kind
     if not isinstance(kind, TrainingFacts):
@@ -127,7 +128,7 @@ def describe_aggregation(job: JobFacts) -> Iterator[str]:
         return
     yield (
         "Each hospital masks its update with keys that only the hospitals have; the server can open only the "
-        "sum over the hospitals of a round, never fewer than each hospital's own threshold."
+        f"sum over the hospitals of a round, {_limit_of_sums(site)}"
     )
     yield (
         "It hides a single update from the server's operator and from anybody who reads the server's disk or "
@@ -137,4 +138,22 @@ def describe_aggregation(job: JobFacts) -> Iterator[str]:
     yield (
         "It depends on the hospitals' identities: each compares the others' fingerprints outside the server "
         "(“consilium identity”). The server can't screen single updates; a false one counts."
+    )
+
+
+def _limit_of_sums(site: SiteFacts) -> str:
+    demanded = site.aggregation
+    if demanded is None:
+        return "never fewer than each hospital's own threshold."
+    everybody = demanded.peers + 1
+    if everybody < demanded.fewest:
+        return (
+            f"of {demanded.fewest} or more by {site.name}'s own threshold. It has pinned "
+            f"{counted(demanded.peers, 'other hospital')}, which is too few: until it pins more, it is left "
+            "out of every round, and no update of it leaves in this job."
+        )
+    return (
+        f"of {demanded.fewest} or more by {site.name}'s own threshold. If it and "
+        f"{counted(demanded.peers, 'hospital')} that it pinned all take part, the sum is of at least "
+        f"{demanded.threshold}. Other hospitals can demand more."
     )

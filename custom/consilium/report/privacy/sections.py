@@ -30,7 +30,7 @@ def build_sections(job: JobFacts, site: SiteFacts) -> tuple[StatementSection, ..
         ("epsilon", "Epsilon and delta", describe_guarantee(job)),
         ("budget", "What the hospital demands, and what its patients have spent", describe_budget(job, site)),
         ("trust", "Trust model: who could learn what", _trust(job)),
-        ("aggregation", "Secure aggregation", describe_aggregation(job)),
+        ("aggregation", "Secure aggregation", describe_aggregation(job, site)),
         ("attacks", "Results of attacks at settings like these", _attacks(job, site)),
         ("side_channels", "Implementation and side channels", _side_channels(job)),
         ("access", "Security and access control", _access(site)),

@@ -9,10 +9,11 @@ from consilium.privacy.promise import PrivacyLevel
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.privacy_facts import facts_of_recipe
 from consilium.report.privacy.build import state_privacy
-from consilium.report.privacy.facts import BudgetFacts, SiteFacts
+from consilium.report.privacy.facts import AggregationFacts, BudgetFacts, SiteFacts
 
 HOSPITAL = SiteFacts(name="north", streams_logs=False)
 SPENT = BudgetFacts(jobs=3, payments=40, spent=2.5, head="40 abc")
+SUMS = AggregationFacts(peers=5, fewest=4, threshold=5)
 
 MATTERS = [
     ("brain_tumor_fedavg", {"role": "evaluates"}, "This hospital only evaluates the models"),
@@ -25,6 +26,7 @@ MATTERS = [
     ("brain_tumor_fedavg", {"withdraws": True}, "list of withdrawals"),
     ("brain_tumor_fedavg", {"demand": PrivacyDemand(min_sites=4)}, "at least 4 hospitals a round"),
     ("brain_tumor_fedavg", {"budget": SPENT}, "has spent most: 2.5, in 40 payments of 3 jobs. "),
+    ("brain_tumor_fedavg_secagg", {"aggregation": SUMS}, "of 4 or more by north's own threshold"),
     ("brain_tumor_evaluate", {"max_evaluated_models": 0}, "the hospital allows no evaluation"),
     ("brain_tumor_evaluate", {"has_subgroups": True}, "Means and intervals of subgroups"),
     ("brain_tumor_evaluate", {"min_count": 25}, "at least 25 patients in a bin"),
