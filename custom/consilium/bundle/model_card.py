@@ -11,11 +11,12 @@ from importlib.metadata import version
 from consilium.bundle.evidence import Evidence
 from consilium.bundle.options import NOT_CLINICAL, BundleOptions
 from consilium.counts import counted
-from consilium.learning.algorithms import algorithm_caution
+from consilium.learning.algorithms import Withheld, algorithm_caution, withheld_by
 from consilium.learning.initial_model import Origin
 from consilium.learning.standalone import Standalone
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.score_intervals import ScoreInterval
+from consilium.report.privacy.protection import state_protection
 from consilium.tasks.bundling import BundleContent
 from consilium.tasks.metrics import Metric
 
@@ -92,10 +93,14 @@ def _training(evidence: Evidence) -> Iterator[str]:
         yield from _without_record(model.standalone)
         return
     yield ""
+    withheld = withheld_by(record.settings.get("algorithm"))
     yield from _table(
         ("site", "part", "cases trained on", "cases validated on", "cases tested on"),
-        [_site(name, one) for name, one in sorted(evidence.reports.items())],
+        [_site(name, one, withheld) for name, one in sorted(evidence.reports.items())],
     )
+    if withheld.scores:
+        yield ""
+        yield plain(withheld.explanation)
 
 
 def _without_record(trained: Standalone | None) -> Iterator[str]:
@@ -111,11 +116,12 @@ def _aggregation(record: FederationRecord) -> str:
     return str(stated.get("rule", "unknown")) if isinstance(stated, dict) else "unknown"
 
 
-def _site(name: str, report: SiteReport) -> tuple[str, ...]:
+def _site(name: str, report: SiteReport, withheld: Withheld) -> tuple[str, ...]:
     part = "trains and evaluates" if report.role == "trains" else "evaluates only"
     trained = str(report.train_cases) if report.role == "trains" else ""
-    held = (report.validation_cases, report.test_cases)
-    return name, part, trained, *("too few to state" if one is None else str(one) for one in held)
+    validated = "withheld" if withheld.scores else "too few to state"
+    held = ((report.validation_cases, validated), (report.test_cases, "too few to state"))
+    return name, part, trained, *(why if count is None else str(count) for count, why in held)
 
 
 def _results(evidence: Evidence) -> Iterator[str]:
@@ -124,10 +130,10 @@ def _results(evidence: Evidence) -> Iterator[str]:
         return
     yield "## Results"
     yield ""
-    if not scores:
+    if scores:
+        yield from _results_are_of(evidence)
+    else:
         yield "No site sent scores of this model."
-        return
-    yield from _results_are_of(evidence)
     if caution := algorithm_caution(record.settings.get("algorithm")):
         yield ""
         yield plain(caution)
@@ -182,9 +188,10 @@ def _privacy(evidence: Evidence) -> Iterator[str]:
         yield "the weights: a model can reveal something about the patients that it was trained on."
         return
     yield "No image left a hospital. Hospitals sent weights, counts, and means over at least as many patients"
-    yield "as each of them demands, with intervals where there are enough. No noise was added to the weights,"
-    yield "and the server saw each hospital's: a model can reveal something about the patients that it was"
-    yield "trained on."
+    yield "as each of them demands, with intervals where there are enough."
+    stated = state_protection(evidence.record.settings) if evidence.record else ""
+    yield plain(stated or "How updates were protected isn't known: no record of the job says it.")
+    yield "A model can reveal something about the patients that it was trained on; noise limits how much."
 
 
 def _origin(evidence: Evidence) -> Iterator[str]:

@@ -85,7 +85,12 @@ def simulate(
     local_only: LocalOnly = False,
     start_from: StartFrom = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Train every hospital alone and all data pooled as well.")
+        bool,
+        typer.Option(
+            "--compare",
+            help="Train every hospital alone and all data pooled as well; these models always without the "
+            "noise of differential privacy.",
+        ),
     ] = False,
 ) -> None:
     """Run a job on folders of cases in FLARE's simulator, under the policy of real sites; write a report.

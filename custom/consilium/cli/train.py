@@ -110,7 +110,8 @@ def train(
 
     Trainer, settings and number of steps are those of the job, so that the model can be compared with the
     federation's. Cases are checked, and patients divided into training, validation and test patients, as in
-    the job; the folders are only read.
+    the job; the folders are only read. A job's differential privacy is not part of it: the model is trained
+    without noise, and promises no patient anything.
     """
     from consilium.simulation.display import Display
 

@@ -33,6 +33,7 @@ class TrainingJob:
         rounds: How many it has.
         initial: The model that it starts from; None for weights drawn from the seed.
         start: That model's weights.
+        has_noise: Whether sites add noise in the job; a training without a federation adds none.
     """
 
     name: str
@@ -40,6 +41,7 @@ class TrainingJob:
     rounds: int
     initial: InitialModel | None = None
     start: Weights | None = field(default=None, repr=False)
+    has_noise: bool = False
 
     @classmethod
     def open(
@@ -67,23 +69,24 @@ class TrainingJob:
             )
         settings = recipe.settings
         learning = settings.learning
+        has_noise = settings.algorithm.promise().epsilon is not None
         if initial is not None:
             warm = WarmStart.open(Path(initial).expanduser(), learning)
             with tempfile.TemporaryDirectory() as folder:
                 models = ModelStore(Path(folder), folder)
                 models.add(warm.content)
                 start = warm.initial.load(models, network_weights(learning))
-            return cls(settings.name, learning, settings.rounds, warm.initial, start)
+            return cls(settings.name, learning, settings.rounds, warm.initial, start, has_noise)
         own = settings.initial
         if own is None:
-            return cls(settings.name, learning, settings.rounds)
+            return cls(settings.name, learning, settings.rounds, has_noise=has_noise)
         if models is None:
             raise ConfigurationError(
                 f"{settings.name} starts from {own.origin[-1].name}, whose file is not at hand; name the "
                 "model with --from"
             )
         start = own.load(models, network_weights(learning))
-        return cls(settings.name, learning, settings.rounds, own, start)
+        return cls(settings.name, learning, settings.rounds, own, start, has_noise)
 
 
 def _find(job: JobRecipe | Path | str, changes: dict[str, Any]) -> tuple[JobRecipe, ModelStore | None]:

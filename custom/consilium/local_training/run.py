@@ -34,6 +34,9 @@ RESULT: Final = "result"
 _ROUNDS: Final = "rounds"
 """Folder with the state after the last rounds, from which an interrupted training resumes."""
 
+NO_NOISE: Final = "the job's differential privacy is left out: this model is trained without noise"
+"""What is said of a job whose sites add noise: the model promises no patient anything."""
+
 
 @dataclass(frozen=True)
 class LocalTraining:
@@ -113,6 +116,8 @@ def train(
             opened = TrainingJob.open(job, changes, initial)
         settings = kit_site(kit, place, opened.learning.task)
         compute = compute or next(iter(settings.values()))
+    if opened.has_noise:
+        display.say(NO_NOISE)
     with claim_training(place):
         data = prepare(settings, opened.learning, say=display.say, show=display.show)
         return _Training(opened, data, place, compute or ComputeSettings(), display).run()

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from monai.bundle import ConfigParser
-from report.study import FINAL_DICE, federation, scores, site_report
+from report.study import FINAL_DICE, federation, private_federation, scores, site_report
 
 from bundle.conftest import write_model
 from consilium.bundle.model_card import plain
@@ -59,6 +59,29 @@ def test_it_says_that_the_results_are_of_models_of_the_sites_own(card):
         settings={"learning": TRAINED.model_dump(mode="json"), "algorithm": {"name": "fedbn"}}
     )
     assert stated not in card()
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_it_states_what_a_job_with_noise_promised_and_withheld(card, tested):
+    private = private_federation()
+    unscored = {} if tested else {"final_scores": {}}
+    text = card(
+        settings=private.settings | {"learning": TRAINED.model_dump(mode="json")},
+        rounds=5,
+        **{"final_sites": private.final_sites, "initial_scores": {}, "best_round": None} | unscored,
+    )
+    assert "| aster | trains and evaluates | 10 | withheld | 4 |" in text
+    assert "Withheld: the algorithm of this job, dp_sgd, sends no number of validation patients." in text
+    assert "level formal: for the whole job, epsilon is at most 8, and delta 1 / (10 N)" in text
+    assert "Scores of test patients are not covered by epsilon" in text
+    assert "no noise" not in text.lower()
+
+
+def test_it_states_that_updates_had_no_noise_or_that_nobody_knows(card):
+    learning = TRAINED.model_dump(mode="json")
+    plain_job = card(settings={"learning": learning, "algorithm": {"name": "fedavg"}})
+    assert "Updates had no noise, and the server saw each hospital's." in plain_job
+    assert "How updates were protected isn't known: no record of the job says it." in card()
 
 
 def test_the_final_models_results_are_of_test_patients_with_intervals(card):

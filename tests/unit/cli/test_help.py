@@ -20,6 +20,13 @@ def test_help_has_an_example_of_the_command(run, command):
     assert f"$ consilium {' '.join(command)} " in out
 
 
+@pytest.mark.parametrize("command", ["train", "simulate"])
+def test_help_states_that_models_to_compare_with_have_no_noise(run, command):
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert re.search(r"without\s+(the\s+)?noise", re.sub(r"[\s│]+", " ", out))
+
+
 def every_command(command=None, path=()):
     command = command or typer.main.get_command(module.app)
     yield path

@@ -40,3 +40,17 @@ def test_the_table_shows_both_models_with_what_they_are_of(run, hospital, tmp_pa
     for text in ("mean Dice on test patients", "after round 2", "best (round", "local-only model, 1 site"):
         assert text in err
     assert "mueller" not in out + err
+
+
+def test_a_job_with_noise_is_said_to_be_trained_without_it(run, hospital, tmp_path):
+    for number in range(1, 7):
+        hospital.brats(f"patient-{number}")
+    small = ("rounds=1", "learning.local_steps=1", "learning.patch_voxels=16", "learning.spacing_mm=1")
+    changes = [word for one in small for word in ("--set", one)]
+    words = ("--site", f"north={hospital.folder}", "--min-patients", 1, "--threads", 1, *changes)
+    code, _, err = run("train", "brain_tumor_dp_sgd", "--out", tmp_path / "private", *words)
+    assert code == 0
+    assert "the job's differential privacy is left out: this model is trained without noise" in err
+    code, _, err = run("train", JOB, "--out", tmp_path / "plain", *words)
+    assert code == 0
+    assert "without noise" not in err

@@ -84,6 +84,81 @@ def parse_algorithm(values: Mapping[str, Any], *, source: str = "the job's algor
     return parts.settings.parse(values, source=source)
 
 
+@dataclass(frozen=True)
+class Withheld:
+    """What an algorithm keeps at the sites, whatever the number of patients.
+
+    Attributes:
+        algorithm: Its name.
+        scores: Whether scores of validation patients, and their number, stay there.
+        losses: Whether training losses stay there.
+    """
+
+    algorithm: str = ""
+    scores: bool = False
+    losses: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it is, in words."""
+        named = {"scores of validation patients": self.scores, "training losses": self.losses}
+        return tuple(name for name, stays in named.items() if stays)
+
+    @property
+    def explanation(self) -> str:
+        """Why a table has no number of validation patients; empty where it has one.
+
+        Example:
+            >>> Withheld("dp_sgd", scores=True).explanation[:42]
+            'Withheld: the algorithm of this job, dp_sg'
+        """
+        return (
+            f"Withheld: the algorithm of this job, {self.algorithm}, sends no number of validation patients."
+            if self.scores
+            else ""
+        )
+
+
+def recorded_algorithm(values: object) -> AlgorithmSettings | None:
+    """Return the algorithm of a job's record.
+
+    Args:
+        values: Its settings, which another machine wrote.
+
+    Returns:
+        None if the record names no algorithm, or one that this version can't read.
+    """
+    if not isinstance(values, Mapping):
+        return None
+    try:
+        return parse_algorithm(values)
+    except ConfigurationError:
+        return None
+
+
+def withheld_by(values: object) -> Withheld:
+    """Return what the algorithm of a job's record keeps at the sites; nothing for one that isn't known.
+
+    Args:
+        values: See `recorded_algorithm`.
+    """
+    algorithm = recorded_algorithm(values)
+    if algorithm is None:
+        return Withheld()
+    losses = ALGORITHMS[algorithm.name].local.withholds_losses
+    return Withheld(algorithm.name, scores=algorithm.withholds_scores, losses=losses)
+
+
+def adds_noise(values: object) -> bool:
+    """Return whether sites add noise by the algorithm of a job's record; models trained alone have none.
+
+    Args:
+        values: See `recorded_algorithm`.
+    """
+    algorithm = recorded_algorithm(values)
+    return algorithm is not None and algorithm.promise().epsilon is not None
+
+
 def algorithm_caution(values: object) -> str:
     """Return what a reader of a job's results has to know about its algorithm.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consilium.counts import agree, count_text, counted
+from consilium.learning.algorithms import withheld_by
 from consilium.records.evaluation import EvaluationRecord, SiteEvaluation
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.job_record import JobRecord
@@ -54,11 +55,12 @@ def _training(record: FederationRecord, site: str | None) -> Iterator[str]:
     yield f"{site} sent an update in {counted(rounds, 'round')}."
     report = _last_report(record, site)
     if report is not None:
+        tested = f"{count_text(report.test_patients)} test patients behind its scores"
+        withheld = withheld_by(record.settings.get("algorithm")).scores
+        validated = "" if withheld else f"{count_text(report.validation_patients)} validation and "
         yield (
-            f"It reported {counted(report.train_cases, 'training case')}, "
-            f"{count_text(report.validation_patients)} validation and {count_text(report.test_patients)} "
-            "test "
-            f"patients behind its scores, and {report.bytes_sent / 1e6:.1f} MB sent."
+            f"It reported {counted(report.train_cases, 'training case')}, {validated}{tested}, and "
+            f"{report.bytes_sent / 1e6:.1f} MB sent."
         )
     if site in record.gains:
         yield "Its gain over the model that it trained alone left as well."

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from consilium.counts import counted
-from consilium.errors import ConfigurationError
-from consilium.learning.algorithms import parse_algorithm
+from consilium.learning.algorithms import recorded_algorithm
+from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.privacy.promise import PrivacyLevel
 from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
 
@@ -80,6 +80,8 @@ def _guarantee(kind: TrainingFacts, epsilon: float) -> Iterator[str]:
 def state_protection(settings: Mapping[str, Any]) -> str:
     """Return in a sentence how the updates of a training were protected, by the settings in its record.
 
+    Where they had noise, it has the level, epsilon and delta that the job promised.
+
     Example:
         >>> state_protection({"algorithm": {"name": "fedavg"}})
         "Updates had no noise, and the server saw each hospital's."
@@ -93,15 +95,25 @@ def state_protection(settings: Mapping[str, Any]) -> str:
     values = settings.get("algorithm")
     if not isinstance(values, Mapping):
         return ""
-    try:
-        promise = parse_algorithm(values).promise()
-    except ConfigurationError:
+    algorithm = recorded_algorithm(values)
+    if algorithm is None:
         return "How updates were protected isn't known: their algorithm is not of this version."
-    noise = (
-        "no noise" if promise.epsilon is None else f"noise (epsilon {promise.epsilon:g} for the whole job)"
+    seen = "only sums of several hospitals'" if algorithm.promise().secure_aggregation else "each hospital's"
+    return f"Updates had {_state_noise(algorithm)}, and the server saw {seen}."
+
+
+def _state_noise(algorithm: AlgorithmSettings) -> str:
+    """`noise`, with all that was promised; the level is that which the job names, if it names one."""
+    promise = algorithm.promise()
+    if promise.epsilon is None:
+        return "no noise"
+    level = getattr(algorithm, "level", promise.level.value)
+    most = "1 / (10 N) at a hospital with N training patients"
+    delta = most if promise.delta is None else f"{promise.delta:g}, or {most} if that is less"
+    return (
+        f"noise (differential privacy by patient, level {level}: for the whole job, epsilon is at most "
+        f"{promise.epsilon:g}, and delta {delta})"
     )
-    seen = "only sums of several hospitals'" if promise.secure_aggregation else "each hospital's"
-    return f"Updates had {noise}, and the server saw {seen}."
 
 
 def _factor(epsilon: float) -> str:

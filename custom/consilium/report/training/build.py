@@ -10,10 +10,11 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.records.federation import BaselineRecord, FederationRecord
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.site_combiner import installed_task
-from consilium.report.training.curves import draw_curves
+from consilium.report.training.curves import draw_curves, list_curves
 from consilium.report.training.one_page import render_summary
 from consilium.report.training.page import PatientView, render_page
 from consilium.report.training.paper_figures import write_figures
+from consilium.report.training.study import StudyReport
 from consilium.report.training.summary import summarize_study
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def build_report(
     seconds: Mapping[str, float],
     patients: Mapping[str, PatientPicture | None],
 ) -> Path:
-    """Write `report.json`, the curves, the page, `summary.pdf` and `figures/` into a folder.
+    """Write `report.json`, the curves (if any), the page, `summary.pdf` and `figures/` into a folder.
 
     The folder is made where needed. All is readable by this account only: pictures show patients. What single
     patients gain is in the page alone, and only where `baselines` of a simulation have it: a job's record has
@@ -61,14 +62,12 @@ def build_report(
     private_folder(folder, ours=False)
     report = summarize_study(federation, baselines=baselines, seconds=seconds)
     write_atomically(folder / REPORT_FILE, report.to_json().encode(), durable=False)
-    curves, dark_curves = folder / "curves.png", folder / "curves_dark.png"
-    draw_curves(report, curves, LIGHT)
-    draw_curves(report, dark_curves, DARK)
+    curves, dark_curves = _draw_curves(report, folder)
     undrawn = [site for site, picture in sorted(patients.items()) if picture is None]
     html = render_page(
         report,
-        curves=curves.read_bytes(),
-        dark_curves=dark_curves.read_bytes(),
+        curves=curves,
+        dark_curves=dark_curves,
         patients={
             site: PatientView(
                 screen=picture.path.read_bytes(),
@@ -88,6 +87,20 @@ def build_report(
     write_figures(folder, report)
     write_atomically(folder / SUMMARY_FILE, render_summary(report), durable=False)
     return page
+
+
+def _draw_curves(report: StudyReport, folder: Path) -> list[bytes | None]:
+    """Write the curves for light and dark pages; of a job without any, those of an earlier report go."""
+    drawn: list[bytes | None] = []
+    for name, palette in (("curves.png", LIGHT), ("curves_dark.png", DARK)):
+        path = folder / name
+        if list_curves(report):
+            draw_curves(report, path, palette)
+            drawn.append(path.read_bytes())
+        else:
+            path.unlink(missing_ok=True)
+            drawn.append(None)
+    return drawn
 
 
 def _about_pictures(task: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from consilium.counts import counted, total_text
 from consilium.errors import RefusalCode
-from consilium.learning.algorithms import algorithm_caution
+from consilium.learning.algorithms import adds_noise, algorithm_caution
 from consilium.learning.model_file import BEST_MODEL
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
 from consilium.records.model_comparison import (
@@ -30,12 +30,17 @@ _AFTER_ROUNDS = {_VALIDATION: "validate", _FINAL: "test", _BEST: "test"}
 """Stages after the last round, in order, with their task."""
 
 
-def list_cautions(federation: FederationRecord) -> list[str]:
-    """Return one sentence for each thing that went otherwise than planned, the run first."""
+def list_cautions(federation: FederationRecord, *, compared: bool = False) -> list[str]:
+    """Return one sentence for each thing that went otherwise than planned, the run first.
+
+    Args:
+        federation: What the server wrote down.
+        compared: Whether a simulation trained local-only and pooled models as well.
+    """
     return [
         *_about_run(federation),
         *_about_learning(federation),
-        *_about_algorithm(federation),
+        *_about_algorithm(federation, compared),
         *_about_best(federation),
         *_about_rollbacks(federation),
         *_about_absences(federation),
@@ -53,9 +58,15 @@ def _about_run(federation: FederationRecord) -> Iterator[str]:
         yield f"The run {state}, after {done} of {counted(planned, 'round')}{reason}."
 
 
-def _about_algorithm(federation: FederationRecord) -> Iterator[str]:
-    if caution := algorithm_caution(federation.settings.get("algorithm")):
+def _about_algorithm(federation: FederationRecord, compared: bool) -> Iterator[str]:
+    values = federation.settings.get("algorithm")
+    if caution := algorithm_caution(values):
         yield caution
+    if compared and adds_noise(values):
+        yield (
+            "The local-only and pooled models were trained without noise, and promise no patient anything: "
+            "a hospital's gain is what the federation adds less what the noise costs."
+        )
 
 
 def _learned_nothing(federation: FederationRecord) -> bool:

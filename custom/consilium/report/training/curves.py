@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from consilium.data.files import private_opener
+from consilium.learning.algorithms import withheld_by
 from consilium.report.chart_style import Palette, label_text, line_style
 from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.study import StudyReport
@@ -34,24 +35,74 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
 
 
 def curves_figure(report: StudyReport, palette: Palette) -> Figure:
-    """Draw the key metric by target and by hospital, and the training loss; round 0 is untrained."""
-    figure = Figure(figsize=(12.4, 4.4), facecolor=palette.paper)
+    """Draw what `list_curves` names, a chart each; round 0 is untrained."""
+    charts = list_curves(report)
+    figure = Figure(figsize=(12.4 / 3 * len(charts), 4.4), facecolor=palette.paper)
     FigureCanvasAgg(figure)
-    targets, hospitals, losses = figure.subplots(1, 3)
-    figure.subplots_adjust(left=0.03, right=0.995, top=0.93, bottom=0.33, wspace=0.14)
-    _draw_targets(targets, report, palette)
-    metrics, key = report.metrics, report.metrics.key_metric
-    for place, site in enumerate(report.sites):
-        _draw(hospitals, mean_by_round(report, [site], key.name), line_style(place), site)
-        _draw(losses, losses_by_round(report, site), line_style(place), site)
-    combined = f"{key.label}, {'mean over' if key.combines == 'mean' else 'all'} hospitals"
-    by_hospital = f"{metrics.key_name[:1].upper()}{metrics.key_name[1:]} by hospital"
-    for axes, title in ((targets, combined), (hospitals, by_hospital)):
-        _set_range(axes, key)
-        _style_axes(axes, title, palette, len(report.rounds))
-    _style_axes(losses, "Training loss by hospital", palette, len(report.rounds))
-    losses.set_ylim(bottom=0)
+    left, right = 0.09 / len(charts), 1 - 0.015 / len(charts)
+    figure.subplots_adjust(left=left, right=right, top=0.93, bottom=0.33, wspace=0.14)
+    axes = list(figure.subplots(1, len(charts), squeeze=False)[0])
+    if shows_losses(report):
+        _draw_losses(axes.pop(), report, palette)
+    if shows_scores(report):
+        targets, hospitals = axes
+        _draw_targets(targets, report, palette)
+        metrics, key = report.metrics, report.metrics.key_metric
+        for place, site in enumerate(report.sites):
+            _draw(hospitals, mean_by_round(report, [site], key.name), line_style(place), site)
+        combined = f"{key.label}, {'mean over' if key.combines == 'mean' else 'all'} hospitals"
+        by_hospital = f"{metrics.key_name[:1].upper()}{metrics.key_name[1:]} by hospital"
+        for one, title in ((targets, combined), (hospitals, by_hospital)):
+            _set_range(one, key)
+            _style_axes(one, title, palette, len(report.rounds))
     return figure
+
+
+def list_curves(report: StudyReport) -> tuple[str, ...]:
+    """Return the charts that have something to show, in words; none where the algorithm withholds all."""
+    key = report.metrics.key_metric.title
+    scores = (f"{key} of all hospitals", f"{key} by hospital") if shows_scores(report) else ()
+    return (*scores, "training loss by hospital") if shows_losses(report) else scores
+
+
+def explain_missing_curves(report: StudyReport) -> str:
+    """Return in a sentence what has no chart, and why; empty where nothing is missing.
+
+    Args:
+        report: The study.
+    """
+    withheld = withheld_by(report.settings.get("algorithm"))
+    if not withheld.kinds:
+        return ""
+    return (
+        f"There {'are no charts' if not list_curves(report) else 'is no chart'} of "
+        f"{' and '.join(withheld.kinds)}: the algorithm of this job, {withheld.algorithm}, withholds them."
+    )
+
+
+def shows_scores(report: StudyReport) -> bool:
+    """Return whether rounds can have scores: not where the algorithm withholds them.
+
+    Args:
+        report: The study.
+    """
+    return not withheld_by(report.settings.get("algorithm")).scores
+
+
+def shows_losses(report: StudyReport) -> bool:
+    """Return whether rounds can have losses; see `shows_scores`.
+
+    Args:
+        report: The study.
+    """
+    return not withheld_by(report.settings.get("algorithm")).losses
+
+
+def _draw_losses(axes: Any, report: StudyReport, palette: Palette) -> None:
+    for place, site in enumerate(report.sites):
+        _draw(axes, losses_by_round(report, site), line_style(place), site)
+    _style_axes(axes, "Training loss by hospital", palette, len(report.rounds))
+    axes.set_ylim(bottom=0)
 
 
 def _draw_targets(axes: Any, report: StudyReport, palette: Palette) -> None:

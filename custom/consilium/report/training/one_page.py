@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from consilium.learning.algorithms import withheld_by
 from consilium.report.paper import FAINT, Paper, TextStyle
+from consilium.report.privacy.protection import state_protection
 from consilium.report.training.answers.answer import Answer
 from consilium.report.training.answers.answers import ReportAnswers
 from consilium.report.training.drawings import CASES_COLOR, draw_gain, draw_service, draw_trust, rows_of
@@ -50,6 +52,9 @@ def _fill(
         "counts and means are on this page.",
         _SUBTITLE,
     )
+    withheld = withheld_by(report.settings.get("algorithm")).explanation
+    if statement := " ".join(one for one in (state_protection(report.settings), withheld) if one):
+        paper.write(statement, _SUBTITLE)
     rows = rows_of(report, most_rows)
     for name, answer, draw in (
         ("gain", answers.gain, draw_gain),

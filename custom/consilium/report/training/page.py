@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from consilium.learning.algorithms import withheld_by
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment, upper_first
 from consilium.report.privacy.protection import state_protection
 from consilium.report.training.answers.answer import state_direction
 from consilium.report.training.answers.answers import ReportAnswers
+from consilium.report.training.curves import explain_missing_curves, list_curves, shows_scores
 from consilium.report.training.gain_figure import arrange_gains
 from consilium.report.training.gains import FEW_PATIENTS
 from consilium.report.training.service_figure import arrange_service
@@ -41,8 +43,8 @@ class PatientView:
 def render_page(
     report: StudyReport,
     *,
-    curves: bytes,
-    dark_curves: bytes,
+    curves: bytes | None,
+    dark_curves: bytes | None,
     patients: Mapping[str, PatientView],
     undrawn: Sequence[str] = (),
     patient_gains: Mapping[str, Sequence[float]] | None = None,
@@ -54,7 +56,7 @@ def render_page(
 
     Args:
         report: The numbers.
-        curves: PNG of the curves.
+        curves: PNG of the curves; None where there is none to draw, as `list_curves` says.
         dark_curves: The same for a dark page.
         patients: By hospital, one patient.
         undrawn: Hospitals whose patient could not be drawn.
@@ -81,11 +83,14 @@ def render_page(
             matrix=cross_sites(report),
             curves=curves,
             dark_curves=dark_curves,
+            charts=list_curves(report),
+            missing_curves=explain_missing_curves(report),
+            withheld=withheld_by(report.settings.get("algorithm")),
             patients=patients,
             undrawn=undrawn,
             settings=dict(_flatten(report.settings)),
             directions=_directions(report.metrics.shown),
-            in_rounds=_in_rounds(report.metrics),
+            in_rounds=_in_rounds(report.metrics) if shows_scores(report) else {},
             about_pictures=about_pictures,
             seed=(report.settings.get("learning") or {}).get("seed"),
             components=sorted({name for one in _all_versions(report).values() for name in one}),

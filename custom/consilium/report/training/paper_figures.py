@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from consilium.data.files import private_folder, write_atomically
 from consilium.report.chart_style import LIGHT
 from consilium.report.training.answers.answers import ReportAnswers
-from consilium.report.training.curves import curves_figure
+from consilium.report.training.curves import curves_figure, list_curves
 from consilium.report.training.drawings import draw_gain, draw_service, draw_trust, rows_of
 from consilium.report.training.figure_data import curves_csv, gain_csv, service_csv, trust_csv
 from consilium.report.training.study import StudyReport
@@ -49,7 +49,7 @@ def write_figures(folder: Path, report: StudyReport) -> None:
     for name, (draw, text, data) in drawings.items():
         svg = _answer_svg(draw, report, rows[name], text) if rows[name] else None
         _write(place, name, svg, data(report))
-    curves = _curves_svg(report) if report.rounds else None
+    curves = _curves_svg(report) if report.rounds and list_curves(report) else None
     _write(place, "curves", curves, curves_csv(report))
 
 
@@ -71,10 +71,7 @@ def _answer_svg(draw: Callable[..., None], report: StudyReport, rows: int, text:
 
 
 def _curves_svg(report: StudyReport) -> str:
-    return to_svg(
-        curves_figure(report, LIGHT),
-        f"{report.metrics.key_name} of all hospitals and by hospital, and training loss, round by round",
-    )
+    return to_svg(curves_figure(report, LIGHT), f"Round by round: {', '.join(list_curves(report))}")
 
 
 def to_svg(figure: Any, text: str) -> str:

@@ -75,7 +75,7 @@ def summarize_study(
         reason=federation.reason,
         rounds_planned=federation.rounds_planned,
         best_round=federation.best_round,
-        warnings=list_cautions(federation),
+        warnings=list_cautions(federation, compared=baselines is not None),
         summary=_summarize(federation, baselines, sites, combiner),
         sites=sites,
         local_models={} if baselines is None else baselines.local,

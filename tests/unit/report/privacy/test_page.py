@@ -19,7 +19,7 @@ from consilium.report.privacy.statement import PrivacyStatement
 from consilium.report.privacy.write import write_privacy
 from report.html import read_text
 from report.statistics.records import record as statistics
-from report.study import federation
+from report.study import federation, private_federation
 
 HOSPITAL = SiteFacts(name="north", streams_logs=False)
 
@@ -98,6 +98,12 @@ def test_what_happened_names_the_round_with_the_fewest_updates():
     assert "10 training cases" in said
     assert "cedar sent an update in 2 rounds." in describe_record(record, "cedar").sentences
     assert "dahlia sent an update in 0 rounds." in describe_record(record, "dahlia").sentences
+
+
+def test_what_happened_calls_no_count_few_that_the_algorithm_withholds():
+    said = " ".join(describe_record(private_federation(), "aster").sentences)
+    assert "It reported 10 training cases, few test patients behind its scores, and" in said
+    assert "validation" not in said
 
 
 def test_what_happened_before_the_first_round_is_said_without_an_update():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from consilium.counts import counted
+from consilium.learning.algorithms import adds_noise
 from consilium.report.training.answers.answer import is_level
 from consilium.report.training.study import Scores, StudyReport
 
@@ -79,9 +80,10 @@ def _compare_pooled(report: StudyReport, site: str) -> Iterator[str]:
             f"{key.text(own)})"
         )
     elif key.gain(pooled, final) > 0 and not is_level(key, pooled - final):
+        noise = " with noise" if adds_noise(report.settings.get("algorithm")) else ""
         yield (
             f"one model of all cases in one place is better there ({key.text(pooled)}; its own "
-            f"{key.text(own)}), so the cases help, and training them apart costs "
+            f"{key.text(own)}), so the cases help, and training them apart{noise} costs "
             f"{key.text(abs(pooled - final))}"
         )
 

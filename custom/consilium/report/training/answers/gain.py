@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from consilium.counts import counted
+from consilium.learning.algorithms import adds_noise
 from consilium.report.training.answers.answer import MOST_NAMES, Answer, join, list_sites, signed, with_unit
 from consilium.report.training.answers.explanation import describe_progress, explain_no_gain
 from consilium.report.training.gains import FEW_PATIENTS, few_patients, sites_that
@@ -175,8 +176,9 @@ def _patient_span(report: StudyReport, sites: Sequence[str]) -> str:
 
 
 def _hint(report: StudyReport) -> str:
+    noise = ", but no noise" if adds_noise(report.settings.get("algorithm")) else ""
     parts = [
-        "The hospital's own model had the same network, settings and number of steps.",
+        f"The hospital's own model had the same network, settings and number of steps{noise}.",
         f"A gain is one of {report.metrics.key_name}, not of benefit for patients.",
     ]
     if any(one.gain and one.gain.low is not None for one in report.sites.values()):
