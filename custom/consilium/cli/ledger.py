@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.options import Json, KitFolder
+from consilium.cli.options import TRAINING_PATIENTS, Json, KitFolder
 from consilium.cli.terminal import loading, say, say_error, say_json
 from consilium.errors import RefusalCode, SiteRefusal
 
@@ -48,7 +48,7 @@ Exit code: 0 the ledger is as this site wrote it, 1 it is not, 2 KIT can't be us
 _PLAN_EPILOG = """
 An epsilon of 3 at a hospital with 120 training patients:
 
-  $ consilium ledger plan --epsilon 3 --patients 120 --rounds 20
+  $ consilium ledger plan --epsilon 3 --training-patients 120 --rounds 20
 
 A step draws 8 of them on average, and a round has 40 steps, unless --batch and --steps say otherwise.
 """
@@ -120,7 +120,7 @@ def plan(
     epsilon: Annotated[
         float, typer.Option(help="Most that the whole job may spend of a patient.", show_default=False)
     ],
-    patients: Annotated[int, typer.Option(help="Training patients of the hospital.", show_default=False)],
+    patients: Annotated[int, typer.Option("--training-patients", help=TRAINING_PATIENTS, show_default=False)],
     rounds: Annotated[int, typer.Option(help="Rounds of the job.")] = 10,
     steps: Annotated[int, typer.Option(help="Steps of a round.")] = 40,
     batch: Annotated[int, typer.Option(help="Patients that a step draws, on average.")] = 8,

@@ -46,6 +46,8 @@ ProjectFile = Annotated[
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder for all output.")]
 SyntheticTask = Annotated[str, typer.Option("--task", help="The task whose synthetic hospitals are used.")]
 
+TRAINING_PATIENTS = "Training patients of the hospital, from which the noise follows."
+
 Json = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
 JsonWithoutCases = Annotated[
     bool, typer.Option("--json", help="JSON for machines, without case ids and paths.")

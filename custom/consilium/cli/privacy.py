@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from consilium.cli.options import TRAINING_PATIENTS
 from consilium.cli.terminal import loading, say_result
 from consilium.default_task import training_job
 
@@ -46,9 +47,10 @@ def privacy(
     patients: Annotated[
         int | None,
         typer.Option(
+            "--training-patients",
             min=1,
             max=1_000_000,
-            help="Training patients of the hospital: the page of a job with noise then has the noise.",
+            help=TRAINING_PATIENTS,
             show_default=False,
         ),
     ] = None,

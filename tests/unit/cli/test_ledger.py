@@ -110,7 +110,7 @@ def test_a_damaged_ledger_is_named_with_the_remedy(run, kit, ledger):
 
 
 def test_a_plan_says_the_noise_and_what_each_round_spends(run):
-    words = ("ledger", "plan", "--epsilon", "3", "--patients", "100", "--rounds", "20")
+    words = ("ledger", "plan", "--epsilon", "3", "--training-patients", "100", "--rounds", "20")
     code, out, _ = run(*words, "--json")
     plan = json.loads(out)
     assert code == 0
@@ -128,9 +128,9 @@ def test_a_plan_says_the_noise_and_what_each_round_spends(run):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--epsilon", "0", "--patients", "100"), "epsilon: allowed: more than 0"),
-        (("--epsilon", "3", "--patients", "0"), "patients: allowed: 1 or more"),
-        (("--epsilon", "3", "--patients", "9", "--delta", "2"), "delta: allowed"),
+        (("--epsilon", "0", "--training-patients", "100"), "epsilon: allowed: more than 0"),
+        (("--epsilon", "3", "--training-patients", "0"), "patients: allowed: 1 or more"),
+        (("--epsilon", "3", "--training-patients", "9", "--delta", "2"), "delta: allowed"),
     ],
 )
 def test_a_plan_that_can_not_be_is_an_error(run, words, reason):

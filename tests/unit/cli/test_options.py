@@ -72,6 +72,7 @@ OF_THEIR_OWN = {
     "--min-patients",
     "--out",
     "--site",
+    "--task",
     "--to",
     "--workers",
 }

@@ -80,9 +80,7 @@ class DpSgdAlgorithmSettings(AlgorithmSettings):
         le=1e4,
         description="Euclidean norm that a patient's gradient is scaled down to; the sensitivity.",
     )
-    samples_per_patient: int = Field(
-        default=2, ge=2, le=64, description="Samples of a drawn patient a step, such as patches."
-    )
+    samples_per_patient: int = Field(default=2, ge=2, le=64, description="Samples of a drawn patient a step.")
     trainable: Trainable = Field(
         default="all",
         description="Which weights are trained: the fewer, the less noise in all. The others stay as they "

@@ -19,7 +19,7 @@ from consilium.federation.message_names import (
     VALIDATE,
 )
 from consilium.federation.site import executor as executor_module
-from consilium.participant import site_data
+from consilium.federation.site import start_participant
 
 from .answers import PATIENT, answer_of, at_site, execute
 
@@ -47,7 +47,7 @@ def test_whatever_fails_is_answered_with_a_reason_that_names_nobody(
         raise error
 
     at_site(engine, site(tmp_path, []))
-    monkeypatch.setattr(site_data, "prepare_site", fail)
+    monkeypatch.setattr(start_participant, "prepare_site", fail)
     with caplog.at_level(logging.INFO):
         reply = execute(executor, engine, task)
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
@@ -75,7 +75,7 @@ def test_a_process_that_can_t_answer_any_more_ends(executor, engine, tmp_path, m
         raise MemoryError
 
     at_site(engine, site(tmp_path, []))
-    monkeypatch.setattr(site_data, "prepare_site", fail)
+    monkeypatch.setattr(start_participant, "prepare_site", fail)
     monkeypatch.setattr(executor_module, "can_start_threads", lambda: False)
     monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit, match="1"), caplog.at_level(logging.INFO):
