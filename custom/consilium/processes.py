@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import all_suffixes
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -25,6 +25,7 @@ _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a command: Ctrl-C, `kill`, `timeout`, Slurm or systemd, a terminal that is closed."""
 
 _SECONDS_TO_END = 5.0
+_threads_stay: Final = threading.Event()
 _SAFE_PATH: Final = "PYTHONSAFEPATH"
 
 MOST_WORKERS: Final = 64
@@ -55,6 +56,25 @@ def ignore_interrupts() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_threads_behind() -> None:
+    """Let `end_program` end this process although threads run that nothing can end, as a FLARE session's."""
+    _threads_stay.set()
+
+
+def end_program(code: int) -> None:
+    """End this process at once where threads were left behind, which Python would wait for; else return.
+
+    A command that has printed its result may otherwise run on for ever: FLARE's client leaves threads that
+    now and then miss the end of their session.
+    """
+    if not _threads_stay.is_set():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # a reader that is gone, a stream that is closed
+            stream.flush()
+    os._exit(code)
 
 
 def stop_process_tree(*pids: int) -> None:

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -217,3 +218,44 @@ def test_a_worker_imports_nothing_from_the_folder_that_a_command_is_called_in(tm
     )
     assert ended.stdout == "3\n", ended.stderr
     assert not (tmp_path / "foreign/it-ran").exists()
+
+
+STAYS = """
+import sys, threading
+from consilium.processes import end_program, leave_threads_behind
+threading.Thread(target=threading.Event().wait).start()
+print("result")
+{left}
+end_program(3)
+print("returned", flush=True)
+"""
+
+
+def test_a_program_ends_with_its_code_and_its_output_although_threads_run_on():
+    ended = subprocess.run(
+        [sys.executable, "-c", STAYS.format(left="leave_threads_behind()")],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert (ended.returncode, ended.stdout) == (3, "result\n")
+
+
+def test_a_program_that_left_no_threads_behind_ends_as_python_does():
+    with subprocess.Popen(
+        [sys.executable, "-c", STAYS.format(left="")], stdout=subprocess.PIPE, text=True
+    ) as running:
+        read = [running.stdout.readline(), running.stdout.readline()]
+        running.kill()
+    assert read == ["result\n", "returned\n"]
+
+
+def test_a_reader_that_has_gone_does_not_keep_a_program_whose_threads_run_on():
+    command = STAYS.format(left="leave_threads_behind()")
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE, env=buffered) as running:
+        running.stdout.close()
+        try:
+            assert running.wait(DEADLINE_SECONDS) == 3
+        finally:
+            running.kill()

@@ -46,7 +46,7 @@ from consilium.cli.terminal import say, say_error
 from consilium.cli.train import EPILOG as TRAIN_EPILOG
 from consilium.cli.train import train
 from consilium.errors import Cancelled, ConsiliumError
-from consilium.processes import interrupt_on_termination, keep_new_files_private
+from consilium.processes import end_program, interrupt_on_termination, keep_new_files_private
 from consilium.records.texts import clean_lines
 
 WRONG_INPUT = 2
@@ -103,6 +103,16 @@ def _consilium(
     ] = False,
 ) -> None:
     pass
+
+
+def program() -> None:
+    """Run the command line, and end the process also where threads of FLARE would keep it."""
+    try:
+        main()
+    except SystemExit as ended:
+        if isinstance(ended.code, int | None):
+            end_program(ended.code or 0)
+        raise
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from consilium.federation.message_names import (
     SECOND_STARTS_META,
     STATS_GROUP,
 )
+from consilium.processes import leave_threads_behind
 from consilium.records.job_status import JobStatus
 from consilium.records.progress import JobProgress
 
@@ -72,6 +73,7 @@ def open_session(kit: Path, *, study: str = DEFAULT_STUDY) -> Iterator[Session]:
     _check_kit(kit)
     logging.getLogger("nvflare").setLevel(logging.CRITICAL)  # its message is in the error below
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    leave_threads_behind()
     with redirect_stdout(io.StringIO()):  # FLARE's API prints; standard output is for what was asked
         session = _log_in(kit, study)
         try:
