@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
     ledger = PrivacyLedger(folder / "state", b"benchmark")
 
     def pay(number: int) -> None:
-        ledger.pay(Payment("job", number, (MECHANISM,), 1e-3, PATIENTS))
+        ledger.pay(Payment("job", "job", number, (MECHANISM,), 1e-3, PATIENTS))
 
     print(f"payment, up to {REPEATS} entries: {milliseconds(pay)}")
     for number in range(REPEATS, 500):

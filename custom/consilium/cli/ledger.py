@@ -149,7 +149,8 @@ def _print_summary(summary: LedgerSummary) -> None:
     if summary.jobs:
         table = folding_table(("job", "begun", "rounds", "paid", "patients", "epsilon"))
         for one in summary.jobs:
-            row = (one.job, one.begun, one.rounds, one.attempts, one.patients, f"{one.epsilon:.3g}")
+            names = "\n".join((one.job, *(f"resumed as {job}" for job in one.resumed_as)))
+            row = (names, one.begun, one.rounds, one.attempts, one.patients, f"{one.epsilon:.3g}")
             table.add_row(*map(str, row))
         console.print(table)
         table = folding_table(("epsilon of a patient", "patients"))

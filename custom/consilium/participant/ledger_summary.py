@@ -19,10 +19,11 @@ _EDGES: Final = (0.0, 1.0, 3.0, 10.0, 100.0)
 
 @dataclass(frozen=True)
 class JobSpending:
-    """What one job has spent.
+    """What one job has spent, with the jobs that resumed it.
 
     Attributes:
-        job: Its id.
+        job: Its id; that of the first, where it was resumed.
+        resumed_as: Ids of the jobs that resumed it and paid.
         begun: When it paid first, in UTC.
         rounds: Different rounds that it paid for.
         attempts: How often it paid: a repeated round pays again.
@@ -31,6 +32,7 @@ class JobSpending:
     """
 
     job: str
+    resumed_as: tuple[str, ...]
     begun: str
     rounds: int
     attempts: int
@@ -114,17 +116,18 @@ def summarize_ledger(site: SiteSettings) -> LedgerSummary:
         epsilon=largest_epsilon(groups, delta),
         patients=sum(len(group.patients) for group in groups),
         ranges=_ranges(groups, delta),
-        jobs=tuple(_job(content, job, delta) for job in dict.fromkeys(one.job for one in content.entries)),
+        jobs=tuple(_job(content, run, delta) for run in dict.fromkeys(one.run for one in content.entries)),
         withdrawn=len(Withdrawals.read(site.withdrawn_patients).ids),
         head=content.head,
     )
 
 
-def _job(content: LedgerContent, job: str, delta: float) -> JobSpending:
-    entries = [one for one in content.entries if one.job == job]
-    groups = group_patients(content, job=job)
+def _job(content: LedgerContent, run: str, delta: float) -> JobSpending:
+    entries = [one for one in content.entries if one.run == run]
+    groups = group_patients(content, entries=entries)
     return JobSpending(
-        job=job,
+        job=run,
+        resumed_as=tuple(dict.fromkeys(one.job for one in entries if one.job != run)),
         begun=entries[0].time,
         rounds=len({one.round_index for one in entries}),
         attempts=len(entries),

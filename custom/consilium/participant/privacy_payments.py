@@ -38,9 +38,10 @@ def require_offer(site: SiteSettings, algorithm: AlgorithmSettings, *, sites: in
 
 
 class PrivacyPayments:
-    """Pays for the rounds of one job, each attempt before its first step.
+    """Pays for the rounds of one training, each attempt before its first step.
 
-    A job that promises no epsilon pays nothing, and needs no ledger.
+    A job that promises no epsilon pays nothing, and needs no ledger. What a job may spend is counted over the
+    training: one that is resumed as a new job has spent what it had spent before.
 
     Args:
         site: What the hospital decides.
@@ -48,6 +49,7 @@ class PrivacyPayments:
         learning: What the job decides about training.
         algorithm: What it decides about its algorithm.
         job: The job's id.
+        run: Id of the job that the training began with; another one than `job` where it was resumed.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class PrivacyPayments:
         data: SiteData,
         learning: LearningSettings,
         algorithm: AlgorithmSettings,
+        *,
         job: str,
+        run: str,
     ) -> None:
         self._demand = site.privacy
         self._learning = learning
         self._algorithm = algorithm
-        self._job = job
+        self._job, self._run = job, run
         self._promise = algorithm.promise()
         register = read_register(site)
         self._patients = frozenset(register.pseudonym(case.patient) for case in data.train)
@@ -96,7 +100,14 @@ class PrivacyPayments:
         plan = self._plan(schedule.rounds)
         if plan is None:
             return schedule
-        payment = Payment(self._job, schedule.round_index, plan.each_round, plan.delta, self._patients)
+        payment = Payment(
+            job=self._job,
+            run=self._run,
+            round_index=schedule.round_index,
+            mechanisms=plan.each_round,
+            delta=plan.delta,
+            patients=self._patients,
+        )
         self._ledger.pay(
             payment, lambda content: self._require_budget(content, plan, plan.each_round, "this round")
         )
@@ -124,7 +135,8 @@ class PrivacyPayments:
         self, content: LedgerContent, plan: PrivacyPlan, more: Sequence[SampledGaussian], what: str
     ) -> None:
         demand, level = self._demand, self._promise.level
-        groups = group_patients(content, among=self._patients, job=self._job)
+        training = content.of_training(self._job, self._run)
+        groups = group_patients(content, among=self._patients, entries=training)
         # A plan is for the rounds that the server names. It may name others later, or repeat rounds at will.
         _require(
             groups,

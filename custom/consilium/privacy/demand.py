@@ -75,6 +75,24 @@ class PrivacyDemand(Settings):
             or (other.secure_aggregation and not self.secure_aggregation)
         )
 
+    def describe(self) -> str:
+        """Return what is demanded of a job, in words; the budget of all jobs together is no part of it.
+
+        Example:
+            >>> PrivacyDemand(level=PrivacyLevel.FORMAL, job_epsilon=3.0, min_sites=2).describe()
+            'formal protection, an epsilon of at most 3 in a job, at least 2 hospitals a round'
+        """
+        parts = []
+        if self.level is not PrivacyLevel.NONE:
+            parts.append(f"{self.level.value} protection")
+        if self.job_epsilon is not None:
+            parts.append(f"an epsilon of at most {self.job_epsilon:g} in a job")
+        if self.min_sites > 1:
+            parts.append(f"at least {counted(self.min_sites, 'hospital')} a round")
+        if self.secure_aggregation:
+            parts.append("secure aggregation")
+        return ", ".join(parts) or "no noise and no secure aggregation"
+
     def shortfall(self, promise: PrivacyPromise, *, sites: int) -> str | None:
         """Return what a job offers less than is demanded; None if nothing. It names no patient.
 

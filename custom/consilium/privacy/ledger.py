@@ -106,8 +106,9 @@ class PrivacyLedger:
                 entry = LedgerEntry(
                     time=_now(),
                     job=payment.job,
+                    run=payment.run,
                     round_index=payment.round_index,
-                    attempt=content.attempts(payment.job, payment.round_index) + 1,
+                    attempt=content.attempts(payment) + 1,
                     mechanisms=payment.mechanisms,
                     delta=payment.delta,
                     patients=patients,

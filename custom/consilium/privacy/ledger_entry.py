@@ -34,8 +34,9 @@ class LedgerEntry(Settings):
     Attributes:
         time: When, in UTC.
         job: The job's id.
+        run: Id of the job that the training began with; another one than `job` where it was resumed.
         round_index: The round, from 0.
-        attempt: From 1: how often the job has begun this round here.
+        attempt: From 1: how often the training has begun this round here.
         mechanisms: What the attempt may release.
         delta: At which delta the job keeps its promise here.
         patients: Hash of the set of patients whose data are used.
@@ -44,6 +45,7 @@ class LedgerEntry(Settings):
     kind: Literal["payment"] = "payment"
     time: str = Field(max_length=32)
     job: str = Field(min_length=1, max_length=128)
+    run: str = Field(min_length=1, max_length=128)
     round_index: int = Field(ge=0, le=_MOST_ROUNDS)
     attempt: int = Field(ge=1, le=_MOST_ROUNDS)
     mechanisms: tuple[SampledGaussian, ...] = Field(min_length=1, max_length=64)
@@ -57,6 +59,7 @@ class Payment:
 
     Attributes:
         job: See `LedgerEntry`.
+        run: See `LedgerEntry`.
         round_index: See `LedgerEntry`.
         mechanisms: See `LedgerEntry`.
         delta: See `LedgerEntry`.
@@ -64,6 +67,7 @@ class Payment:
     """
 
     job: str
+    run: str
     round_index: int
     mechanisms: tuple[SampledGaussian, ...]
     delta: float
@@ -93,9 +97,32 @@ class LedgerContent:
         """Return whether a `head` of earlier is in this ledger."""
         return head.split() in ([str(number), one] for number, one in enumerate(self.hashes))
 
-    def attempts(self, job: str, round_index: int) -> int:
-        """Return how often a job has begun a round."""
-        return sum(one.job == job and one.round_index == round_index for one in self.entries)
+    def of_training(self, *ids: str) -> tuple[LedgerEntry, ...]:
+        """Return the payments of a training: of the job that it began with, and of all that resumed it.
+
+        The server says which job a job resumes. So jobs that were said to belong together once do so for
+        ever: a server that says later that a job is a new one does not make it forget what it has spent.
+
+        Args:
+            ids: Ids of jobs of the training, as far as they are known.
+        """
+        known = set(ids)
+        while (
+            more := {
+                name
+                for one in self.entries
+                if one.job in known or one.run in known
+                for name in (one.job, one.run)
+            }
+            - known
+        ):
+            known |= more
+        return tuple(one for one in self.entries if one.job in known)
+
+    def attempts(self, payment: Payment) -> int:
+        """Return how often the training of a payment has begun its round."""
+        training = self.of_training(payment.job, payment.run)
+        return sum(one.round_index == payment.round_index for one in training)
 
 
 def chain_hash(key: bytes, former: str, sequence: int, content: str) -> str:

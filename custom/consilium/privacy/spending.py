@@ -34,18 +34,20 @@ class PatientGroup:
 
 
 def group_patients(
-    content: LedgerContent, *, among: Collection[str] | None = None, job: str | None = None
+    content: LedgerContent,
+    *,
+    among: Collection[str] | None = None,
+    entries: Iterable[LedgerEntry] | None = None,
 ) -> tuple[PatientGroup, ...]:
     """Group patients by what was released about them.
 
     Args:
         content: A ledger's.
         among: Patients to group, with those that have not spent anything; None for all that the ledger has.
-        job: Count the payments of this job only; None for all.
+        entries: Count these payments of the ledger only; None for all.
     """
-    entries = [one for one in content.entries if job is None or one.job == job]
     by_set: dict[str, list[LedgerEntry]] = defaultdict(list)
-    for entry in entries:
+    for entry in content.entries if entries is None else entries:
         by_set[entry.patients].append(entry)
     memberships: dict[str, list[str]] = {patient: [] for patient in among or ()}
     for name in by_set:

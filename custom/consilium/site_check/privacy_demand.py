@@ -6,7 +6,6 @@ from consilium.counts import counted
 from consilium.errors import ConsiliumError
 from consilium.participant.ledger_summary import summarize_ledger
 from consilium.participant.site_settings import SiteSettings
-from consilium.privacy.demand import PrivacyDemand
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 
@@ -42,17 +41,5 @@ def check_privacy(site: SiteSettings | None, job: SiteJob) -> SiteFinding:
             data=data,
         )
     withdrawn = f"{counted(summary.withdrawn, 'withdrawn patient')} listed"
-    return PRIVACY.ok(f"{_describe(demand)}; {withdrawn}", data=data)
-
-
-def _describe(demand: PrivacyDemand) -> str:
-    parts = [f"demands the level {demand.level.value}"]
-    if demand.epsilon is not None:
-        parts.append(f"budget epsilon {demand.epsilon:g} a patient")
-    if demand.job_epsilon is not None:
-        parts.append(f"at most {demand.job_epsilon:g} a job")
-    if demand.min_sites > 1:
-        parts.append(f"{counted(demand.min_sites, 'site')} a round or more")
-    if demand.secure_aggregation:
-        parts.append("secure aggregation only")
-    return ", ".join(parts)
+    budget = "" if demand.epsilon is None else f", a budget of epsilon {demand.epsilon:g} a patient"
+    return PRIVACY.ok(f"it demands {demand.describe()}{budget}; {withdrawn}", data=data)

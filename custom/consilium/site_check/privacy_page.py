@@ -126,7 +126,7 @@ def read_budget(site: SiteSettings) -> BudgetFacts | None:
         return None
     content = PrivacyLedger(site.state_dir, read_register(site).ledger_key).read()
     return BudgetFacts(
-        jobs=len({one.job for one in content.entries}),
+        jobs=len({one.run for one in content.entries}),
         payments=len(content.entries),
         spent=largest_epsilon(group_patients(content), site.privacy.delta),
         head=content.head,

@@ -42,8 +42,8 @@ def ledger(kit):
         pass
     ledger = PrivacyLedger(site.state_dir, read_register(site).ledger_key)
     for round_index in (0, 1, 1):
-        ledger.pay(Payment("job-1", round_index, (ROUND,), 1e-3, ("a", "b")))
-    ledger.pay(Payment("job-2", 0, (ROUND,), 1e-3, ("b", "c")))
+        ledger.pay(Payment("job-1", "job-1", round_index, (ROUND,), 1e-3, ("a", "b")))
+    ledger.pay(Payment("job-2", "job-2", 0, (ROUND,), 1e-3, ("b", "c")))
     return ledger
 
 
@@ -82,7 +82,7 @@ def test_a_head_that_was_noted_shows_that_nothing_before_it_changed(run, kit, le
     assert "4 payments, as this site wrote them" in err
     noted = out.strip()
     assert noted == ledger.read().head
-    ledger.pay(Payment("job-2", 1, (ROUND,), 1e-3, ("b",)))
+    ledger.pay(Payment("job-2", "job-2", 1, (ROUND,), 1e-3, ("b",)))
     assert run("ledger", "verify", kit, "--head", noted)[0] == 0
     assert run("ledger", "verify", kit, "--head", f"9{noted}")[0] == 1
 
@@ -91,7 +91,7 @@ def test_older_copies_of_both_files_are_found_by_a_head_that_was_noted(run, kit,
     state = kit / "site_state"
     for name in (LEDGER_FILE, HEADS_FILE):
         shutil.copy(state / name, tmp_path)
-    ledger.pay(Payment("job-2", 1, (ROUND,), 1e-3, ("b",)))
+    ledger.pay(Payment("job-2", "job-2", 1, (ROUND,), 1e-3, ("b",)))
     noted = ledger.read().head
     for name in (LEDGER_FILE, HEADS_FILE):
         shutil.copy(tmp_path / name, state)

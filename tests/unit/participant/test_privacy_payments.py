@@ -52,9 +52,9 @@ def hospital(tmp_path):
     return build
 
 
-def payments(site, job="job-1", patients=("a", "b", "c"), **algorithm) -> PrivacyPayments:
+def payments(site, job="job-1", patients=("a", "b", "c"), run=None, **algorithm) -> PrivacyPayments:
     data = SiteData(tuple(OfPatient(patient) for patient in patients), ())  # type: ignore[arg-type]
-    return PrivacyPayments(site, data, LEARNING, PrivateToySettings(**algorithm), job)
+    return PrivacyPayments(site, data, LEARNING, PrivateToySettings(**algorithm), job=job, run=run or job)
 
 
 def ledger(site) -> PrivacyLedger:
@@ -89,7 +89,7 @@ def test_the_ledger_names_no_patient(hospital):
 def test_a_plain_job_pays_nothing_and_makes_no_ledger(hospital):
     site = hospital()
     data = SiteData((OfPatient("a"),), ())  # type: ignore[arg-type]
-    plain = PrivacyPayments(site, data, LEARNING, DEFAULT_ALGORITHM, "job-1")
+    plain = PrivacyPayments(site, data, LEARNING, DEFAULT_ALGORITHM, job="job-1", run="job-1")
     plain.admit(10, left=10)
     assert plain.pay(Schedule(0, 10)) == Schedule(0, 10)
     assert not (site.state_dir / LEDGER_FILE).exists()
@@ -152,13 +152,50 @@ def test_one_job_may_not_spend_more_than_the_hospital_allows_a_job(hospital):
     payments(site, job="job-2").pay(Schedule(0, 5))
 
 
+def test_a_resumed_job_has_spent_what_it_had_spent_before(hospital):
+    site = hospital(job_epsilon=FIVE_ROUNDS)
+    for index in range(3):
+        payments(site).pay(Schedule(index, 5))
+    resumed = payments(site, job="job-2", run="job-1")
+    resumed.admit(5, left=1)
+    for index in (2, 3):
+        resumed.pay(Schedule(index, 5))
+    for job, run in (("job-2", "job-1"), ("job-3", "job-1"), ("job-1", "job-1")):
+        assert "allows a job" in refused(
+            lambda job=job, run=run: payments(site, job, run=run).pay(Schedule(4, 5))
+        )
+    payments(site, job="job-4").pay(Schedule(0, 5))
+
+
+def test_a_server_that_calls_a_resumed_job_a_new_one_later_does_not_make_it_forget(hospital):
+    site = hospital(job_epsilon=FIVE_ROUNDS)
+    for index in range(3):
+        payments(site).pay(Schedule(index, 5))
+    for index in (3, 4):
+        payments(site, job="job-2", run="job-1").pay(Schedule(index, 5))
+    for run in ("job-2", "job-7"):
+        refused(lambda run=run: payments(site, job="job-2", run=run).pay(Schedule(0, 5)))
+
+
+def test_the_attempts_at_a_round_are_counted_over_the_jobs_that_resume_it(hospital):
+    site = hospital()
+    payments(site).pay(Schedule(0, 5))
+    payments(site, job="job-2", run="job-1").pay(Schedule(0, 5))
+    payments(site, job="job-3").pay(Schedule(0, 5))
+    assert [(one.job, one.run, one.attempt) for one in ledger(site).read().entries] == [
+        ("job-1", "job-1", 1),
+        ("job-2", "job-1", 2),
+        ("job-3", "job-3", 1),
+    ]
+
+
 @pytest.mark.parametrize("repeats", [False, True])
 def test_a_server_that_names_fewer_rounds_or_repeats_them_gets_no_more_than_the_level(hospital, repeats):
     """Each plan is for one round, with as little noise as that allows; the hospital has set no budget."""
     site = hospital()
     data = SiteData(tuple(OfPatient(str(number)) for number in range(50)), ())  # type: ignore[arg-type]
     learning = BrainTumorSettings(local_steps=10, local_epochs=None, batch_size=8)
-    job = PrivacyPayments(site, data, learning, DpSgdAlgorithmSettings(epsilon=8.0), "job-1")
+    job = PrivacyPayments(site, data, learning, DpSgdAlgorithmSettings(epsilon=8.0), job="job-1", run="job-1")
     job.admit(100, left=100)
 
     def ask() -> None:

@@ -15,6 +15,10 @@ def ledger(folder: Path, key: bytes = KEY) -> PrivacyLedger:
 
 
 def payment(
-    round_index: int = 0, *patients: str, job: str = "job-1", mechanism: SampledGaussian = ROUND
+    round_index: int = 0,
+    *patients: str,
+    job: str = "job-1",
+    run: str | None = None,
+    mechanism: SampledGaussian = ROUND,
 ) -> Payment:
-    return Payment(job, round_index, (mechanism,), 1e-3, patients or ("a", "b", "c"))
+    return Payment(job, run or job, round_index, (mechanism,), 1e-3, patients or ("a", "b", "c"))

@@ -28,7 +28,7 @@ from consilium.privacy.mechanism import SampledGaussian
 ledger = PrivacyLedger(Path(sys.argv[1]), {KEY!r})
 for number in range(int(sys.argv[3])):
     mechanism = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.1, steps=40)
-    ledger.pay(Payment(sys.argv[2], number, (mechanism,), 1e-3, [f"p{{number}}", "q"]))
+    ledger.pay(Payment(sys.argv[2], sys.argv[2], number, (mechanism,), 1e-3, [f"p{{number}}", "q"]))
     print(number, flush=True)
 """
 

@@ -19,6 +19,7 @@ def content_of(paid: list[tuple[set[str], str]]) -> LedgerContent:
         LedgerEntry(
             time="",
             job=job,
+            run=job,
             round_index=number,
             attempt=1,
             mechanisms=(ROUND,),
@@ -43,7 +44,8 @@ def test_each_patient_is_in_one_group_and_has_spent_what_the_own_payments_cost(p
 
 @given(payments, patients, st.sampled_from(["job-1", "job-2"]))
 def test_only_payments_of_a_job_and_patients_that_are_asked_for_count(paid, among, job):
-    groups = group_patients(content_of(paid), among=among, job=job)
+    content = content_of(paid)
+    groups = group_patients(content, among=among, entries=content.of_training(job))
     assert sorted(patient for group in groups for patient in group.patients) == sorted(among)
     for group in groups:
         for patient in group.patients:

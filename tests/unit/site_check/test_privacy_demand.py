@@ -23,7 +23,7 @@ def site(tmp_path):
 def test_a_site_without_a_demand_is_well_with_every_job(site, job):
     finding = check_privacy(site(), job)
     assert finding.status is Status.OK
-    assert finding.seen == "demands the level none; 0 withdrawn patients listed"
+    assert finding.seen == "it demands no noise and no secure aggregation; 0 withdrawn patients listed"
 
 
 def test_a_job_that_offers_less_is_found_before_it_comes(site, job, refused):
@@ -34,8 +34,8 @@ def test_a_job_that_offers_less_is_found_before_it_comes(site, job, refused):
     offering = check_privacy(demanding, replace(job, promise=promise, min_sites=3))
     assert offering.status is Status.OK
     assert offering.seen.startswith(
-        "demands the level formal, budget epsilon 8 a patient, 3 sites a round or more, secure aggregation "
-        "only"
+        "it demands formal protection, at least 3 hospitals a round, secure aggregation, a budget of "
+        "epsilon 8 a patient"
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nvflare.apis.job_def import is_valid_job_id
+
 from consilium.data.case_format import Progress
 from consilium.data.files import private_folder
 from consilium.federation.site.training_folder import training_folder
@@ -53,10 +55,10 @@ def start_participant(
     """
     require_offer(site, algorithm, sites=min_sites)
     data = prepare_site(site, learning, run=str(run), name=name, progress=progress, cancelled=cancelled)
-    payments = PrivacyPayments(site, data, learning, algorithm, job)
+    begun_as = run if isinstance(run, str) and is_valid_job_id(run) else job
+    payments = PrivacyPayments(site, data, learning, algorithm, job=job, run=begun_as)
     # A resumed training has an unknown number of rounds left; each of them is still declined by itself.
-    resumed = isinstance(run, str) and run != job
-    payments.admit(rounds, left=1 if resumed else rounds)
+    payments.admit(rounds, left=rounds if begun_as == job else 1)
     memory = training_folder(site.cache_dir, run)
     if memory is not None and algorithm.promise().epsilon is not None:
         # The server names the run. An optimizer's moments from training without noise would show in a step.

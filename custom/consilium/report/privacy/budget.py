@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from consilium.counts import counted
-from consilium.privacy.promise import PrivacyLevel
 from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
 
 
@@ -25,7 +24,7 @@ def describe_budget(job: JobFacts, site: SiteFacts) -> Iterator[str]:
         return
     kind = job.of_kind
     if isinstance(kind, TrainingFacts) and site.role == "trains":
-        yield f"Of jobs that train, {site.name} demands {_demand(site)}."
+        yield f"Of jobs that train, {site.name} demands {site.demand.describe()}."
         shortfall = site.demand.shortfall(kind.promise, sites=kind.min_sites)
         if shortfall is not None:
             yield f"It would decline this job before any case is read: {shortfall}."
@@ -34,20 +33,6 @@ def describe_budget(job: JobFacts, site: SiteFacts) -> Iterator[str]:
     yield from _ledger(site)
     if site.withdraws:
         yield "Patients on its list of withdrawals (withdrawn_patients) are read by no job any more."
-
-
-def _demand(site: SiteFacts) -> str:
-    demand = site.demand
-    parts = []
-    if demand.level is not PrivacyLevel.NONE:
-        parts.append(f"{demand.level.value} protection")
-    if demand.job_epsilon is not None:
-        parts.append(f"an epsilon of at most {demand.job_epsilon:g} in a job")
-    if demand.min_sites > 1:
-        parts.append(f"at least {counted(demand.min_sites, 'hospital')} a round")
-    if demand.secure_aggregation:
-        parts.append("secure aggregation")
-    return ", ".join(parts) or "no noise and no secure aggregation"
 
 
 def _ledger(site: SiteFacts) -> Iterator[str]:

@@ -14,8 +14,7 @@ from consilium.report.privacy.facts import (
     TrainingFacts,
 )
 from consilium.report.privacy.flow_list import (
-    COUNT_PROTECTION,
-    MEAN_PROTECTION,
+    GROUPED,
     RESULT,
     FlowList,
     patients,
@@ -49,7 +48,9 @@ def list_flows(job: JobFacts, site: SiteFacts) -> tuple[tuple[DataFlow, ...], tu
     else:
         _add_readiness(flows, minimum)
         done, machine = "", "Versions, processors, memory, GPUs and free disk"
-    _add_left_out(flows, minimum)
+    flows.add_grouped_count(
+        "left_out", "Numbers of cases left out, by code", "the patients of these cases", minimum
+    )
     _add_progress(flows, done, machine)
     return flows.done()
 
@@ -75,7 +76,7 @@ def _add_evaluation(flows: FlowList, job: JobFacts, kind: EvaluationFacts, site:
         whom,
         f"{patients(means)}; with fewer the hospital declines",
         users=RESULT,
-        protection=MEAN_PROTECTION,
+        protection=GROUPED,
     )
     flows.add(
         "histograms",
@@ -83,25 +84,11 @@ def _add_evaluation(flows: FlowList, job: JobFacts, kind: EvaluationFacts, site:
         whom,
         f"{patients(minimum)} in a bin; with fewer in all, means alone",
         users=RESULT,
-        protection=COUNT_PROTECTION,
+        protection=GROUPED,
     )
-    flows.add(
-        "intervals",
-        "95 % intervals of means, rounded outwards",
-        whom,
-        f"{patients(minimum + FEW_AT_A_BOUND)}; with fewer none is sent",
-        users=RESULT,
-        protection=MEAN_PROTECTION,
-    )
+    flows.add_intervals("means", whom, minimum + FEW_AT_A_BOUND)
     if job.has_counts:
-        flows.add(
-            "counts",
-            "Counts of cases in scores, such as a confusion matrix; a single cell may be of one patient",
-            whom,
-            f"{patients(minimum)} in all; with fewer nothing is sent",
-            users=RESULT,
-            protection="minimum of all cells together; no noise",
-        )
+        flows.add_cells(whom, f"{patients(minimum)} in all; with fewer nothing is sent")
     _add_subgroups(flows, site, minimum)
     _add_own_model(flows, kind, site, minimum)
     flows.add(
@@ -124,7 +111,7 @@ def _add_subgroups(flows: FlowList, site: SiteFacts, minimum: int) -> None:
         "the patients of a subgroup",
         f"{patients(minimum)} in the subgroup, in the rest and in any combination; else withheld",
         users=RESULT,
-        protection=COUNT_PROTECTION,
+        protection=GROUPED,
     )
 
 
@@ -144,7 +131,7 @@ def _add_own_model(flows: FlowList, kind: EvaluationFacts, site: SiteFacts, mini
         "the same patients",
         f"as the means; an interval of {patients(minimum + FEW_AT_A_BOUND)}",
         users=RESULT,
-        protection=MEAN_PROTECTION,
+        protection=GROUPED,
     )
 
 
@@ -157,50 +144,29 @@ def _add_statistics(flows: FlowList, kind: StatisticsFacts, minimum: int) -> Non
         users=RESULT,
         protection="minimum, averages over groups that are the same in every job; no noise",
     )
-    flows.add(
+    flows.add_grouped_count(
         "patients",
         "Numbers of patients and cases, and what label values mean",
         "the usable patients",
-        f"{patients(minimum)}; with fewer “few”",
-        users=RESULT,
-        protection=COUNT_PROTECTION,
+        minimum,
     )
 
 
 def _add_readiness(flows: FlowList, minimum: int) -> None:
-    flows.add(
+    flows.add_grouped_count(
         "usable",
         "Numbers of usable cases and patients, median size of their images, layout, what label values mean",
         "the usable patients",
-        f"{patients(minimum)}; with fewer “few” and no size",
-        users=RESULT,
-        protection=COUNT_PROTECTION,
+        minimum,
+        few="“few” and no size",
     )
-    flows.add(
-        "findings",
-        "Findings in cases, by code",
-        "the patients of these cases",
-        f"{patients(minimum)}; with fewer “few”",
-        users=RESULT,
-        protection=COUNT_PROTECTION,
-    )
+    flows.add_grouped_count("findings", "Findings in cases, by code", "the patients of these cases", minimum)
     flows.add(
         "ability",
         "What the hospital can do, why not, and its minimum behind scores",
         "no single patient",
         "",
         users=RESULT,
-    )
-
-
-def _add_left_out(flows: FlowList, minimum: int) -> None:
-    flows.add(
-        "left_out",
-        "Numbers of cases left out, by code",
-        "the patients of these cases",
-        f"{patients(minimum)}; with fewer “few”",
-        users=RESULT,
-        protection=COUNT_PROTECTION,
     )
 
 

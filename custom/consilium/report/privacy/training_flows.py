@@ -7,7 +7,7 @@ from typing import Final
 from consilium.counts import counted
 from consilium.records.score_intervals import FEW_AT_A_BOUND
 from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
-from consilium.report.privacy.flow_list import MEAN_PROTECTION, RESULT, FlowList, patients
+from consilium.report.privacy.flow_list import GROUPED, RESULT, FlowList, patients
 
 EVERY_USER: Final = "every user of the project"
 WITHHELD: Final = "the job's algorithm withholds them, as noise would have to hide them"
@@ -163,7 +163,7 @@ def _add_scores(flows: FlowList, job: JobFacts, kind: TrainingFacts, site: SiteF
             every,
             minimum,
             users=EVERY_USER,
-            protection=MEAN_PROTECTION,
+            protection=GROUPED,
         )
     flows.add(
         "test_scores",
@@ -171,25 +171,12 @@ def _add_scores(flows: FlowList, job: JobFacts, kind: TrainingFacts, site: SiteF
         tested,
         minimum,
         users=EVERY_USER,
-        protection=MEAN_PROTECTION,
+        protection=GROUPED,
     )
     if job.has_counts:
-        flows.add(
-            "counts",
-            "Counts of cases in scores, such as a confusion matrix; a single cell may be of one patient",
-            f"{every}, {tested}",
-            f"{patients(fewest)} in all cells; with fewer nothing of the scores is sent",
-            users=RESULT,
-            protection="minimum of all cells together; no noise",
-        )
-    flows.add(
-        "intervals",
-        "95 % intervals of test scores, rounded outwards",
-        tested,
-        f"{patients(max(site.min_count + FEW_AT_A_BOUND, fewest))}; with fewer none is sent",
-        users=RESULT,
-        protection=MEAN_PROTECTION,
-    )
+        minimum = f"{patients(fewest)} in all cells; with fewer nothing of the scores is sent"
+        flows.add_cells(f"{every}, {tested}", minimum)
+    flows.add_intervals("test scores", tested, max(site.min_count + FEW_AT_A_BOUND, fewest))
 
 
 def _add_local_only(flows: FlowList, job: JobFacts, site: SiteFacts) -> None:
@@ -206,5 +193,5 @@ def _add_local_only(flows: FlowList, job: JobFacts, site: SiteFacts) -> None:
             "the test patients",
             f"{patients(fewest)}; an interval of {patients(max(site.min_count + FEW_AT_A_BOUND, fewest))}",
             users=RESULT,
-            protection=MEAN_PROTECTION,
+            protection=GROUPED,
         )

@@ -117,10 +117,19 @@ def test_a_server_that_says_fewer_rounds_meets_the_budget_all_the_same(engine, t
     hospital(engine, tmp_path, epsilon=one_round)
     with private_toy() as algorithm:
         executor = executor_of(algorithm)
-        first = request(current_round=0, run="another")
+        first = request(current_round=0, run=RUN)
         answer_of(execute(executor, engine, TRAIN, first))
-        again = request(current_round=1, run="another")
+        again = request(current_round=1, run=RUN)
         assert refusal(execute(executor, engine, TRAIN, again))[0] == "privacy_budget"
+
+
+@pytest.mark.parametrize("named", [RUN, None, "another", 7, "x" * 200])
+def test_a_payment_names_the_training_that_the_server_says_is_resumed(engine, tmp_path, named):
+    settings = hospital(engine, tmp_path)
+    with private_toy() as algorithm:
+        answer_of(execute(executor_of(algorithm), engine, TRAIN, request(run=named)))
+    (entry,) = PrivacyLedger(settings.state_dir, read_register(settings).ledger_key).read().entries
+    assert entry.run == (RUN if named == RUN else entry.job)
 
 
 def test_a_damaged_ledger_stops_the_job_and_the_reason_names_no_path(engine, tmp_path):
