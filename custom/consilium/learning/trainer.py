@@ -42,8 +42,9 @@ _ALGORITHM, _OF_ALGORITHM = "algorithm", "algorithm."
 class Trainer:
     """Trains one network on one site's cases, round after round.
 
-    The optimizer's moments stay at the site from round to round. A round always starts from those after the
-    round before it, so that one that is trained again gives the same update. The learning rate follows the
+    The optimizer's moments stay at the site from round to round, unless the algorithm keeps none. A round
+    always starts from those after the round before it, so that one that is trained again gives the same
+    update. The learning rate follows the
     federation's progress, so a site that joins late or returns is in step at once. A case that can no longer
     be read is left out of this round and of those after it.
 
@@ -206,18 +207,19 @@ class Trainer:
             kept = self._memory.recall(rounds_done)
             if not self._ranks.agree(kept.number if kept else 0):
                 kept = None  # a disk that failed one process: with other moments, their weights would part
-            set_moments(self._optimizer, kept.arrays.get(_MOMENTS, {}) if kept else {})
+            moments = kept.arrays.get(_MOMENTS, {}) if kept and self._algorithm.keeps_moments else {}
+            set_moments(self._optimizer, moments)
             self._scaler.load_state_dict((kept and kept.state[_SCALER]) or self._new_scaler)
             self._algorithm.restore(_algorithm_state(kept) if kept else None)
         self._moments_after = None
 
     def _remember(self, rounds_done: int, trained: Weights) -> None:
-        self._moments_after = rounds_done
+        self._moments_after = rounds_done if self._algorithm.keeps_moments else None
         if not self._memory.in_process and self._ranks.rank:
             return
         state = self._algorithm.state()
         arrays = {f"{_OF_ALGORITHM}{name}": value for name, value in state.arrays.items()}
-        arrays[_MOMENTS] = get_moments(self._optimizer)
+        arrays[_MOMENTS] = get_moments(self._optimizer) if self._algorithm.keeps_moments else {}
         if not self._memory.in_process:
             arrays[MODEL] = trained
         values = {_SCALER: self._scaler.state_dict(), _ALGORITHM: dict(state.values)}

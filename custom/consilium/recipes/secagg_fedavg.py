@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
-from consilium.learning.algorithms.secagg_fedavg import SecAggFedAvgSettings
+from consilium.learning.algorithms.secagg_plan import SecAggFedAvgSettings
 from consilium.recipes.training import TrainingRecipe, TrainingSettings
 
 
@@ -15,6 +16,7 @@ class SecAggSettings(TrainingSettings):
 
     algorithm: SecAggFedAvgSettings = SecAggFedAvgSettings()
     min_sites: int = Field(default=3, ge=3, le=64, description="Fewest sites that the job can do with.")
+    aggregation: AggregationSettings = AggregationSettings(max_site_share=1.0)
     screening: ScreeningSettings = ScreeningSettings(max_norm_ratio=None)
     rollback_margin: float | None = Field(
         default=0.1,
@@ -31,6 +33,11 @@ class SecAggSettings(TrainingSettings):
             raise ValueError(
                 f"aggregation.rule {self.aggregation.rule!r} needs every single update, which secure "
                 "aggregation hides; allowed: 'mean'"
+            )
+        if self.aggregation.max_site_share < 1:
+            raise ValueError(
+                "aggregation.max_site_share needs each site's training cases at the server; allowed: 1. "
+                "algorithm.full_weight_cases limits a site's weight"
             )
         if self.screening.max_norm_ratio is not None:
             raise ValueError(

@@ -62,14 +62,15 @@ class SecAggMemory:
     def record_opening(self, subjects: Iterable[bytes], survivors: bytes) -> None:
         """Record that the site helps to open a sum.
 
-        The difference of two sums of the same vectors is the vector of the site that is in one of them only.
+        The difference of two sums of the same vectors is the vector of the site that is in one of them only,
+        or that counts more in one of them.
 
         Args:
             subjects: Digests of what the site's vector was made from.
-            survivors: Digest of the names of the sites in the sum.
+            survivors: Digest of the names of the sites in the sum, and of its parameters.
 
         Raises:
-            SecAggRefusal: It helped to open a sum of one of the subjects with other survivors.
+            SecAggRefusal: It helped to open a sum of one of the subjects with other survivors or parameters.
             DataError: The memory can't be used.
         """
         with self._transaction() as database:
@@ -78,8 +79,9 @@ class SecAggMemory:
                 row = database.execute(query, (subject,)).fetchone()
                 if row is not None and row[0] != survivors:
                     raise SecAggRefusal(
-                        "this site opened a sum of this round with other survivors, and their difference "
-                        "would be single sites' vectors: repeat it with the same sites, or continue"
+                        "this site opened a sum of this round with other survivors or other parameters, and "
+                        "their difference would show single sites' vectors: repeat it with the same ones, or "
+                        "continue"
                     )
                 database.execute("INSERT OR IGNORE INTO opened VALUES (?, ?)", (subject, survivors))
 

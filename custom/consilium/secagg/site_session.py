@@ -65,8 +65,8 @@ class SiteSession:
         policy: How many survivors it demands.
         memory: Its durable memory.
         subject: Digest of what its vector is made from, beside the job and the round, which always count: a
-            sum of the same subject is opened for the same survivors only. It holds a resumed job with another
-            id to what was opened before.
+            sum of the same subject is opened for the same survivors and parameters only. It holds a resumed
+            job with another id to what was opened before.
         random: Source of random bytes; another one is for test vectors only.
     """
 
@@ -146,7 +146,7 @@ class SiteSession:
 
         Raises:
             SecAggRefusal: Confirmations are false or too few, or the site helped to open a sum of the same
-                subject with other survivors.
+                subject with other survivors or parameters.
             DataError: Its memory can't be used.
         """
         return self._answer(_REVEALED, _CONFIRMED, confirmations, self._reveal)
@@ -252,7 +252,8 @@ class SiteSession:
             ):
                 raise SecAggRefusal(f"{name} did not confirm the list of survivors that this site saw")
         self._require_enough(len(confirmations.signatures), "confirmed the list of survivors")
-        self._memory.record_opening(self._subjects, digest_statement("opened", *survivors.survivors))
+        opened = digest_statement("opened", self._context.parameters, *survivors.survivors)
+        self._memory.record_opening(self._subjects, opened)
         left = {*survivors.survivors}
         return Reveal(
             context=self._context,

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from consilium.errors import Cancelled, TrainingError
+from consilium.learning.algorithms import local_algorithm, parse_algorithm
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.schedule import Schedule
@@ -29,6 +30,23 @@ def test_a_new_process_continues_with_the_moments_of_the_last(cases, tmp_path):
     after_two = train_rounds(cases, range(2), tmp_path / "kept")
     assert same(train_rounds(cases, [2], tmp_path / "kept", after_two), undisturbed)
     assert not same(train_rounds(cases, [2], None, after_two), undisturbed)
+
+
+@pytest.mark.parametrize("on_disk", [True, False], ids=["on disk", "in the process"])
+def test_rounds_before_leave_no_trace_in_an_update_of_secure_aggregation(cases, tmp_path, on_disk):
+    """A server could have others train on a model with large gradients, whose moments shrink their steps."""
+
+    def trainer(folder):
+        algorithm = local_algorithm(parse_algorithm({"name": "secagg_fedavg"}), learning())
+        memory = RoundStateStore(folder) if on_disk else None
+        return Trainer(TASK, learning(), cases, CPU, memory=memory, algorithm=algorithm)
+
+    prepared = trainer(tmp_path / "prepared")
+    large = {name: 30 * value for name, value in WEIGHTS.items()}
+    prepared.train(large, Schedule(1, 4))
+    prepared.train(large, Schedule(0, 4))
+    fresh = trainer(tmp_path / "fresh").train(WEIGHTS, Schedule(1, 4)).weights
+    assert same(prepared.train(WEIGHTS, Schedule(1, 4)).weights, fresh)
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["the same process", "a new process"])

@@ -29,3 +29,8 @@ def test_screening_by_norm_is_refused_by_name():
 def test_numbers_of_sites_that_the_protocol_can_not_have_are_refused(change):
     with pytest.raises(ConfigurationError, match="allowed: "):
         build_recipe(JOB, change)
+
+
+def test_a_limit_of_shares_is_refused_by_name():
+    with pytest.raises(ConfigurationError, match=r"full_weight_cases limits a site's weight"):
+        build_recipe(JOB, {"aggregation.max_site_share": 0.4})

@@ -8,7 +8,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consilium.secagg.errors import SecAggRefusal
 from consilium.secagg.identity import SiteIdentity
-from consilium.secagg.messages import ConfirmationList, Roster, ShareInbox, SumContext, SurvivorList
+from consilium.secagg.messages import (
+    ConfirmationList,
+    Roster,
+    ShareInbox,
+    SumContext,
+    SurvivorList,
+    digest_parameters,
+)
 from consilium.secagg.server_session import ServerSession
 from consilium.secagg.site_session import SiteSession
 from consilium.secagg.survivor_policy import SurvivorPolicy
@@ -324,6 +331,15 @@ def test_a_round_that_was_opened_is_opened_again_for_the_same_survivors_only(hos
     np.testing.assert_array_equal(run_attempt(hospitals.sessions(again), again, vectors), first)
     following = context(round_number=2, attempt=4)
     assert run_attempt(hospitals.sessions(following), following, vectors, {"site-04": 2}) is not None
+
+
+def test_a_round_that_was_opened_is_not_opened_again_by_other_rules(hospitals):
+    """With 2 cases counted at most, and then 9, the difference would be the updates of the larger sites."""
+    vectors = vectors_of(hospitals.names)
+    run_attempt(hospitals.sessions(context()), context(), vectors)
+    other = context(attempt=2).model_copy(update={"parameters": digest_parameters({"full_weight_cases": 9})})
+    with refuses("or other parameters"):
+        run_attempt(hospitals.sessions(other), other, vectors)
 
 
 def test_an_attempt_that_failed_before_it_was_opened_may_be_repeated_with_other_survivors(hospitals):

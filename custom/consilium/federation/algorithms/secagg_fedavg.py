@@ -6,7 +6,7 @@ agreed on who is in it; if that fails, the round is tried again, as one without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from consilium.federation.updates.intake import Aggregate, Contribution
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.screening import Screening
 from consilium.learning.algorithms.base import AlgorithmSettings
-from consilium.learning.algorithms.secagg_fedavg import (
+from consilium.learning.algorithms.secagg_plan import (
     ADVERTISE,
     CONFIRM,
     COUNTS_NAME,
@@ -28,10 +28,10 @@ from consilium.learning.algorithms.secagg_fedavg import (
     SUMS,
     ProtocolAnswer,
     SecAggFedAvgSettings,
-    digest_training,
+    plan_sum,
 )
 from consilium.learning.weights import MODEL, Weights
-from consilium.records.shares import limited_shares, weighted_shares
+from consilium.records.shares import weighted_shares
 from consilium.secagg.errors import SecAggFailure, SecAggRefusal
 from consilium.secagg.messages import Advertisement, Confirmation, Reveal, ShareBundle, SumContext
 from consilium.secagg.server_session import ServerSession
@@ -138,6 +138,12 @@ class ServerSecAggFedAvg(ServerAlgorithm):
                 f"aggregation.rule is {self._rule.rule!r}, and secure aggregation shows the server no single "
                 "update to apply it to; allowed: mean"
             )
+        if job.aggregation.get("max_site_share", 1.0) < 1:
+            raise ConfigurationError(
+                f"aggregation.max_site_share is {self._rule.max_site_share:g}, for which the server has to "
+                "know each site's training cases; allowed: 1. algorithm.full_weight_cases limits a site's "
+                "weight"
+            )
         if job.screening.settings.max_norm_ratio is not None:
             raise ConfigurationError(
                 f"screening.max_norm_ratio is {job.screening.settings.max_norm_ratio:g}, and secure "
@@ -158,7 +164,7 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         # Never restored: a site takes part in an attempt of one number once.
         self._attempts += 1
         shared = self.settings.shared(start.weights)
-        plan = self._plan(start.index, shared)
+        plan = plan_sum(self.settings, self.job.learning, self.job.rounds, start.index, shared)
         session = ServerSession(
             SumContext(job=start.job, round=start.index, attempt=self._attempts, parameters=plan.digest)
         )
@@ -193,21 +199,6 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         """Forget the round's sum."""
         self._aggregate = None
 
-    def _plan(self, round_index: int, shared: Weights) -> SumPlan:
-        screening = self.job.screening
-        cases = {site: count for site, count in screening.prepared.items() if count} or {"": 1}
-        steps = self.job.learning.steps_per_round(max(cases.values()))
-        rates = sum(screening.rates(steps, round_index))
-        values = sum(np.size(value) for value in shared.values())
-        return SumPlan(
-            bits=self.settings.ring_bits,
-            sites=self.settings.most_sites,
-            bound=self.settings.largest_change * rates,
-            norm=self.settings.max_norm or rates * float(np.sqrt(values)),
-            full_weight_cases=largest_counted(cases, self._rule.max_site_share),
-            training=digest_training(self.job.learning, self.settings, self.job.rounds),
-        )
-
     def _open(
         self, updates: MaskedUpdates, session: ServerSession, plan: SumPlan, shared: Weights
     ) -> Aggregate:
@@ -220,23 +211,6 @@ class ServerSecAggFedAvg(ServerAlgorithm):
     def _closing(task: str, aggregator: ProtocolMessages, message: str, among: Collection[str]) -> Question:
         # Who is in the sum is decided; that enough sites are left to open it, the protocol sees to.
         return Question(aggregator, task, content={"message": message}, among=among, quorum=False)
-
-
-def largest_counted(cases: Mapping[str, int], max_share: float) -> int:
-    """Return above how many training cases more don't count, so that no site has too large a share.
-
-    Args:
-        cases: Of each site, as it prepared them.
-        max_share: See `limited_shares`.
-
-    Example:
-        >>> largest_counted({"east": 6, "north": 90, "west": 4}, 0.5)
-        10
-    """
-    shares = limited_shares(cases, max_share)
-    # Of a site below the limit, the share is in proportion to its cases, as it is at the limit.
-    ratio, site = max((shares[site] / count, site) for site, count in cases.items() if count)
-    return max(1, round(max(shares.values()) * cases[site] / shares[site])) if ratio else 1
 
 
 def _carry_out(step: Callable[[], ResultT]) -> ResultT:

@@ -17,11 +17,8 @@ from consilium.learning.algorithms.fednova import FedNovaAlgorithmSettings
 from consilium.learning.algorithms.fedpid import FedPIDAlgorithmSettings
 from consilium.learning.algorithms.fedprox import FedProxAlgorithmSettings, LocalFedProx
 from consilium.learning.algorithms.scaffold import LocalScaffold, ScaffoldAlgorithmSettings
-from consilium.learning.algorithms.secagg_fedavg import (
-    LocalSecAggFedAvg,
-    SecAggDialogue,
-    SecAggFedAvgSettings,
-)
+from consilium.learning.algorithms.secagg_fedavg import LocalSecAggFedAvg, SecAggDialogue
+from consilium.learning.algorithms.secagg_plan import SecAggFedAvgSettings
 from consilium.learning.algorithms.server_optimizers import (
     FedAdamAlgorithmSettings,
     FedAvgMAlgorithmSettings,

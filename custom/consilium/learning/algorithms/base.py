@@ -203,11 +203,13 @@ class LocalAlgorithm:
         samples_per_patient: Samples of each patient that `draw_patients` chooses for a step. None for an
             algorithm that doesn't: its batches are the trainer's.
         withholds_losses: Whether no loss leaves the training processes.
+        keeps_moments: Whether a round starts with the optimizer's moments after the round before it.
     """
 
     max_gradient_norm: float | None = MAX_GRADIENT_NORM
     samples_per_patient: int | None = None
     withholds_losses: bool = False
+    keeps_moments: bool = True
 
     def __init__(self, settings: AlgorithmSettings, learning: LearningSettings) -> None:
         self.settings = settings

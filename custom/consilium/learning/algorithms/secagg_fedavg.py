@@ -8,146 +8,48 @@ masked update, confirms who is in the sum, and gives the shares that open it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import ValidationError
 
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
-from consilium.learning.algorithms.base import (
-    AlgorithmSettings,
-    Declaration,
-    LocalAlgorithm,
-    LocalRound,
-    Outgoing,
-)
+from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, LocalRound, Outgoing
 from consilium.learning.algorithms.dialogue import LocalAnswer, SiteDialogue, SitePlace, UpdateOrigin
+from consilium.learning.algorithms.secagg_plan import (
+    ADVERTISE,
+    CONFIRM,
+    COUNTS_NAME,
+    REVEAL,
+    SHARE,
+    SUMS,
+    SecAggFedAvgSettings,
+    SumAnnouncement,
+    plan_sum,
+)
 from consilium.learning.weights import MODEL, Weights, WeightSets
-from consilium.privacy.promise import PrivacyPromise
 from consilium.secagg.errors import SecAggRefusal
 from consilium.secagg.feedback import ErrorFeedback
 from consilium.secagg.identity import IDENTITY_FILE, SiteIdentity
 from consilium.secagg.memory import MEMORY_FILE, SecAggMemory
-from consilium.secagg.messages import (
-    LONGEST_MESSAGE,
-    ConfirmationList,
-    Roster,
-    ShareInbox,
-    SumContext,
-    SurvivorList,
-    digest_parameters,
-)
+from consilium.secagg.messages import ConfirmationList, Roster, ShareInbox, SumContext, SurvivorList
 from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.secagg.site_session import SiteSession
 from consilium.secagg.statements import digest_statement
-from consilium.secagg.survivor_policy import MOST_PARTIES
-from consilium.secagg.weighted_sum import COUNTS, SumPlan, mask_vector
-from consilium.settings import Settings
-
-if TYPE_CHECKING:
-    from consilium.tasks.learning_settings import LearningSettings
-
-ADVERTISE: Final = "advertise_keys"
-SHARE: Final = "distribute_shares"
-CONFIRM: Final = "confirm_survivors"
-REVEAL: Final = "reveal_shares"
-
-SUMS: Final = "sums"
-"""Weight set with the masked counts, under `COUNTS_NAME`."""
-
-COUNTS_NAME: Final = "counts"
+from consilium.secagg.weighted_sum import COUNTS, mask_vector
 
 ResultT = TypeVar("ResultT")
 
 
-class ProtocolAnswer(Settings):
-    """Answer of a site to a step of the protocol.
-
-    Attributes:
-        message: The protocol's message as JSON; None from a site that only evaluates.
-    """
-
-    message: Annotated[str, StringConstraints(strict=True, max_length=LONGEST_MESSAGE)] | None = None
-
-
-class SumAnnouncement(Settings):
-    """What the server's first question says of a sum.
-
-    Attributes:
-        attempt: Number of the attempt in this job.
-        round: The round, from 0.
-        plan: The rules of the sum.
-    """
-
-    attempt: Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
-    round: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
-    plan: SumPlan
-
-
-class SecAggFedAvgSettings(AlgorithmSettings):
-    """Federated averaging by secure aggregation: size of the ring, and limits of an update.
-
-    An update is limited in terms of the learning rates of its steps: a coordinate to `bound_ratio` times
-    their sum, which a step of AdamW hardly exceeds, and the norm to as much in every coordinate, or to
-    `max_norm`.
-    """
-
-    declaration: ClassVar[Declaration] = Declaration(
-        sent=(SUMS,),
-        questions={
-            ADVERTISE: ProtocolAnswer,
-            SHARE: ProtocolAnswer,
-            CONFIRM: ProtocolAnswer,
-            REVEAL: ProtocolAnswer,
-        },
-    )
-
-    name: Literal["secagg_fedavg"] = "secagg_fedavg"
-    ring_bits: Literal[16, 32] = Field(
-        default=32,
-        description="Bits a value: 32 as in the clear, or 16, with 10-bit stochastic rounding whose errors a "
-        "site adds to its next update.",
-    )
-    most_sites: int = Field(
-        default=MOST_PARTIES, ge=3, le=MOST_PARTIES, description="Most sites that the ring has room for."
-    )
-    bound_ratio: float | None = Field(
-        default=None,
-        gt=0,
-        le=1e4,
-        description="Largest change of a weight in a round, in sums of the learning rates of its steps; "
-        "default: 16 with 32 bits, 1 with 16.",
-    )
-    max_norm: float | None = Field(
-        default=None,
-        gt=0,
-        le=1e6,
-        description="Norm to which each site scales its own update down; default: that of a change of every "
-        "weight by the sum of the learning rates.",
-    )
-
-    def promise(self) -> PrivacyPromise:
-        """Return that the server sees sums only; without noise, no epsilon."""
-        return PrivacyPromise(secure_aggregation=True)
-
-    @property
-    def largest_change(self) -> float:
-        """Largest change of a weight, in sums of learning rates."""
-        return self.bound_ratio or (16.0 if self.ring_bits == 32 else 1.0)
-
-
-def digest_training(learning: LearningSettings, algorithm: SecAggFedAvgSettings, rounds: int) -> str:
-    """Return the digest of all that sites train by, in hexadecimal.
-
-    A server that had one site learn at its rate and the others at a rate of nothing would see the update of
-    that one in the sum. So sites add up updates only if they train alike.
-    """
-    parts = {"learning": learning.model_dump(mode="json"), "algorithm": algorithm.model_dump(mode="json")}
-    return digest_parameters({**parts, "rounds": rounds}).hex()
-
-
 class LocalSecAggFedAvg(LocalAlgorithm):
-    """Trains as federated averaging does; the dialogue masks what comes of it."""
+    """Trains as federated averaging does; the dialogue masks what comes of it.
+
+    Every round starts with a new optimizer. Moments of a round that a server never opens would shrink later
+    steps: it could have all sites but one train on a model with large gradients, and then see that one's
+    update in a sum.
+    """
+
+    keeps_moments = False
 
     def end(self, local: LocalRound) -> Outgoing:
         """Make room for the masked counts beside the difference."""
@@ -201,8 +103,10 @@ class SecAggDialogue(SiteDialogue):
         assert place is not None
         if announced.round != origin.round_index:
             raise _declined("the update is of another round than the sum")
-        if announced.plan.training != digest_training(origin.learning, self.settings, origin.rounds):
-            raise _declined("the others train by other settings, or for another number of rounds")
+        if announced.plan != plan_sum(
+            self.settings, origin.learning, origin.rounds, origin.round_index, origin.received
+        ):
+            raise _declined("the others train by other settings or limits, or for another number of rounds")
         inboxes = content.get("inboxes")
         text = inboxes.get(place.site) if isinstance(inboxes, Mapping) else None
         if not isinstance(text, str):
@@ -263,11 +167,12 @@ class SecAggDialogue(SiteDialogue):
     def _read_announcement(self, content: Mapping[str, Any]) -> SumAnnouncement:
         try:
             announced = SumAnnouncement.model_validate(dict(content))
-            announced.plan.code  # noqa: B018 - it checks itself
-        except (ValidationError, ConfigurationError):
+        except ValidationError:
             raise _declined("the server's announcement of a sum can't be used") from None
-        if announced.plan.bits != self.settings.ring_bits or announced.plan.sites != self.settings.most_sites:
-            raise _declined("the server announced another ring than the job's")
+        plan, chosen = announced.plan, self.settings
+        rules = (chosen.ring_bits, chosen.most_sites, chosen.full_weight_cases)
+        if (plan.bits, plan.sites, plan.full_weight_cases) != rules:
+            raise _declined("the server announced another ring or weights than the job's")
         return announced
 
     def _current(self) -> SiteSession:

@@ -11,7 +11,7 @@ from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import ConfigurationError, SiteRefusal
-from consilium.federation.algorithms.secagg_fedavg import largest_counted
+from consilium.federation.algorithms import secagg_fedavg as server_part
 from consilium.federation.message_names import (
     ANSWER_META,
     CODE_HEADER,
@@ -21,7 +21,7 @@ from consilium.federation.message_names import (
 )
 from consilium.learning.algorithms import parse_algorithm, site_dialogue
 from consilium.learning.algorithms.dialogue import SitePlace, UpdateOrigin
-from consilium.learning.algorithms.secagg_fedavg import (
+from consilium.learning.algorithms.secagg_plan import (
     ADVERTISE,
     CONFIRM,
     REVEAL,
@@ -38,7 +38,7 @@ from federation.flare import JOB_ID
 from federation.rehearsal import Site, TwoWeights, outcomes, panics, rehearse
 
 QUESTIONS = [ADVERTISE, SHARE, TRAIN, CONFIRM, REVEAL]
-SETTINGS = {"name": "secagg_fedavg", "bound_ratio": 500.0, "max_norm": 1e4}
+SETTINGS = {"name": "secagg_fedavg", "bound_ratio": 500.0, "max_norm": 1e4, "full_weight_cases": 10}
 
 
 class Tensors(TwoWeights):
@@ -234,6 +234,7 @@ def test_a_server_with_an_identity_of_its_own_making_is_refused(run, sites, tmp_
         (ADVERTISE, lambda content: {**content, "plan": {**content["plan"], "bits": 16}}),
         (ADVERTISE, lambda content: {**content, "plan": {**content["plan"], "bound": float("nan")}}),
         (ADVERTISE, lambda content: {"attempt": 1}),
+        (ADVERTISE, lambda content: {**content, "plan": {**content["plan"], "full_weight_cases": 3}}),
         (SHARE, lambda content: {}),
         (SHARE, lambda content: {"message": "{}"}),
         (TRAIN, lambda content: {"inboxes": {}}),
@@ -282,6 +283,30 @@ def test_updates_that_were_not_trained_alike_are_not_added_up(run, sites, change
     np.testing.assert_allclose(w(engine), (6 * 2.0 + 3 * (-1.0 + 0.5)) / 12, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"bound": 1e-9}, {"bound": 1e5}, {"norm": 1e-9}, {"norm": 1e5}, {"training": "0" * 64}, {"bits": 16},
+     {"full_weight_cases": 1}, {"sites": 3}],
+)  # fmt: skip
+def test_no_update_is_masked_by_limits_of_the_server_s_choice(run, sites, monkeypatch, change):
+    """Two sums of the same updates with different limits would show those of the sites between them."""
+    chosen = server_part.plan_sum
+    monkeypatch.setattr(
+        server_part, "plan_sum", lambda *arguments: chosen(*arguments).model_copy(update=change)
+    )
+    hospitals = sites(options=STEPS)
+    sealed = []
+    for site in hospitals.values():
+        seal = site.dialogue.seal
+        site.dialogue.seal = lambda *arguments, seal=seal: sealed.append(arguments) or seal(*arguments)
+    record, _ = run(hospitals, rounds=1, quorum={"attempts": 1})
+    assert record.status == "failed"
+    first = record.rounds[0]
+    refused = {site: one.code.value for site, one in (first.sites or first.questions[ADVERTISE]).items()}
+    assert refused == dict.fromkeys(NAMES, "secure_aggregation")
+    assert len(sealed) in (0, len(NAMES))
+
+
 def test_a_round_that_makes_the_model_worse_is_dropped(run, sites):
     hospitals = sites(options=STEPS, dice=lambda value: 0.9 if value == 0 else 0.1)
     record, _ = run(hospitals, rollback_margin=0.05, rounds=2)
@@ -305,22 +330,14 @@ def test_rules_that_need_single_updates_are_refused_by_name(run, sites, rule):
         run(sites(), aggregation={"rule": rule})
 
 
+def test_a_limit_of_shares_is_refused_by_name(run, sites):
+    with pytest.raises(ConfigurationError, match=r"aggregation\.max_site_share is 0\.5"):
+        run(sites(), aggregation={"max_site_share": 0.5})
+
+
 def test_screening_by_norm_is_refused_by_name(run, sites):
     with pytest.raises(ConfigurationError, match=r"screening\.max_norm_ratio is 6"):
         run(sites(), screening={"max_norm_ratio": 6.0})
-
-
-@pytest.mark.parametrize(
-    ("cases", "expected"),
-    [
-        ({"a": 5, "b": 5}, 5),
-        ({"a": 6, "b": 90, "c": 4}, 10),
-        ({"a": 1, "b": 2, "c": 2, "d": 2}, 2),
-        ({"": 1}, 1),
-    ],
-)
-def test_cases_count_up_to_the_largest_share(cases, expected):
-    assert largest_counted(cases, 0.5) == expected
 
 
 def test_a_resumed_round_is_opened_for_the_same_sites_only(sites, run, tmp_path):

@@ -1,0 +1,157 @@
+"""Settings of federated averaging by secure aggregation, and the rules of a sum that follow from them.
+
+Server and sites compute the rules by the same function. A server that could choose them would learn single
+updates: two sums of the same updates under two limits of the cases that count differ by those of the sites
+above the lower one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+
+import numpy as np
+from pydantic import Field, StringConstraints
+
+from consilium.learning.algorithms.base import AlgorithmSettings, Declaration
+from consilium.learning.schedule import Schedule
+from consilium.learning.weights import Weights
+from consilium.privacy.promise import PrivacyPromise
+from consilium.secagg.messages import LONGEST_MESSAGE, digest_parameters
+from consilium.secagg.survivor_policy import MOST_PARTIES
+from consilium.secagg.weighted_sum import SumPlan
+from consilium.settings import Settings
+
+if TYPE_CHECKING:
+    from consilium.tasks.learning_settings import LearningSettings
+
+ADVERTISE: Final = "advertise_keys"
+SHARE: Final = "distribute_shares"
+CONFIRM: Final = "confirm_survivors"
+REVEAL: Final = "reveal_shares"
+
+SUMS: Final = "sums"
+"""Weight set with the masked counts, under `COUNTS_NAME`."""
+
+COUNTS_NAME: Final = "counts"
+
+
+class ProtocolAnswer(Settings):
+    """Answer of a site to a step of the protocol.
+
+    Attributes:
+        message: The protocol's message as JSON; None from a site that only evaluates.
+    """
+
+    message: Annotated[str, StringConstraints(strict=True, max_length=LONGEST_MESSAGE)] | None = None
+
+
+class SumAnnouncement(Settings):
+    """What the server's first question says of a sum.
+
+    Attributes:
+        attempt: Number of the attempt in this job.
+        round: The round, from 0.
+        plan: The rules of the sum.
+    """
+
+    attempt: Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
+    round: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+    plan: SumPlan
+
+
+class SecAggFedAvgSettings(AlgorithmSettings):
+    """Federated averaging by secure aggregation: size of the ring, and limits of an update.
+
+    An update is limited in terms of the learning rates of its steps: a coordinate to `bound_ratio` times
+    their sum, which a step of AdamW hardly exceeds, and the norm to as much in every coordinate, or to
+    `max_norm`.
+    """
+
+    declaration: ClassVar[Declaration] = Declaration(
+        sent=(SUMS,),
+        questions={
+            ADVERTISE: ProtocolAnswer,
+            SHARE: ProtocolAnswer,
+            CONFIRM: ProtocolAnswer,
+            REVEAL: ProtocolAnswer,
+        },
+    )
+
+    name: Literal["secagg_fedavg"] = "secagg_fedavg"
+    ring_bits: Literal[16, 32] = Field(
+        default=32,
+        description="Bits a value: 32 as in the clear, or 16, with 10-bit stochastic rounding whose errors a "
+        "site adds to its next update.",
+    )
+    most_sites: int = Field(
+        default=MOST_PARTIES, ge=3, le=MOST_PARTIES, description="Most sites that the ring has room for."
+    )
+    full_weight_cases: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Training cases of a site with full weight; more count as so many, so that no site is "
+        "most of a sum. In place of `aggregation.max_site_share`, for which the server had to know each "
+        "site's number.",
+    )
+    bound_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e4,
+        description="Largest change of a weight in a round, in sums of the learning rates of its steps; "
+        "default: 16 with 32 bits, 1 with 16.",
+    )
+    max_norm: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Norm to which each site scales its own update down; default: that of a change of every "
+        "weight by the sum of the learning rates.",
+    )
+
+    def promise(self) -> PrivacyPromise:
+        """Return that the server sees sums only; without noise, no epsilon."""
+        return PrivacyPromise(secure_aggregation=True)
+
+    @property
+    def largest_change(self) -> float:
+        """Largest change of a weight, in sums of learning rates."""
+        return self.bound_ratio or (16.0 if self.ring_bits == 32 else 1.0)
+
+
+def digest_training(learning: LearningSettings, algorithm: SecAggFedAvgSettings, rounds: int) -> str:
+    """Return the digest of all that sites train by, in hexadecimal.
+
+    A server that had one site learn at its rate and the others at a rate of nothing would see the update of
+    that one in the sum. So sites add up updates only if they train alike.
+    """
+    parts = {"learning": learning.model_dump(mode="json"), "algorithm": algorithm.model_dump(mode="json")}
+    return digest_parameters({**parts, "rounds": rounds}).hex()
+
+
+def plan_sum(
+    settings: SecAggFedAvgSettings, learning: LearningSettings, rounds: int, round_index: int, shared: Weights
+) -> SumPlan:
+    """Return the rules of a round's sum.
+
+    The limits of an update are those of a site with `full_weight_cases`, where its steps depend on its cases.
+
+    Args:
+        settings: What the job decides about the algorithm.
+        learning: What it decides about training.
+        rounds: Rounds of training.
+        round_index: The round, from 0.
+        shared: The weights that are averaged.
+    """
+    steps = learning.steps_per_round(settings.full_weight_cases)
+    schedule = Schedule(round_index, rounds)
+    rates = sum(schedule.rate(learning, step, steps) for step in range(steps))
+    values = sum(np.size(value) for value in shared.values())
+    return SumPlan(
+        bits=settings.ring_bits,
+        sites=settings.most_sites,
+        bound=settings.largest_change * rates,
+        norm=settings.max_norm or rates * float(np.sqrt(values)),
+        full_weight_cases=settings.full_weight_cases,
+        training=digest_training(learning, settings, rounds),
+    )
