@@ -55,6 +55,7 @@ class RefusalCode(str, Enum):
     DECLINED = "declined"
     TESTED = "already_tested"
     SECURE_AGGREGATION = "secure_aggregation"
+    ROUND_OPENED = "round_opened"
     FAILED = "failed"
     ABORTED = "aborted"
     # The server rejects an answer, or does without a site:

@@ -145,7 +145,7 @@ class RoundRecord(Record):
         default_factory=dict, description="Scores of the model that this round made, by site."
     )
     rolled_back: Reason | None = Field(
-        default=None, description="Why this round's model was dropped, and the one before restored."
+        default=None, description="Why this round's model was dropped, and the one before kept."
     )
 
 

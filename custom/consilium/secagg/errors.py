@@ -9,5 +9,9 @@ class SecAggRefusal(ConsiliumError):
     """A message that its receiver, a site or the server, doesn't accept; its state is as before."""
 
 
+class OpenedOtherwise(SecAggRefusal):
+    """A sum of a round that was opened with other survivors or by other rules; it stays refused."""
+
+
 class SecAggFailure(ConsiliumError):
     """An attempt that the server can't finish; the sum stays hidden, and another attempt may succeed."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from consilium.data.files import private_folder, private_opener
 from consilium.errors import DataError
-from consilium.secagg.errors import SecAggRefusal
+from consilium.secagg.errors import OpenedOtherwise, SecAggRefusal
 
 MEMORY_FILE: Final = "secagg.sqlite"
 """In a site's `state_dir`."""
@@ -70,7 +70,8 @@ class SecAggMemory:
             survivors: Digest of the names of the sites in the sum, and of its parameters.
 
         Raises:
-            SecAggRefusal: It helped to open a sum of one of the subjects with other survivors or parameters.
+            OpenedOtherwise: It helped to open a sum of one of the subjects with other survivors or
+                parameters.
             DataError: The memory can't be used.
         """
         with self._transaction() as database:
@@ -78,7 +79,7 @@ class SecAggMemory:
                 query = "SELECT survivors FROM opened WHERE subject = ?"
                 row = database.execute(query, (subject,)).fetchone()
                 if row is not None and row[0] != survivors:
-                    raise SecAggRefusal(
+                    raise OpenedOtherwise(
                         "this site opened a sum of this round with other survivors or other parameters, and "
                         "their difference would show single sites' vectors: repeat it with the same ones, or "
                         "continue"

@@ -145,8 +145,9 @@ class SiteSession:
         """Give shares once enough sites have confirmed the same list: of each site one kind only.
 
         Raises:
-            SecAggRefusal: Confirmations are false or too few, or the site helped to open a sum of the same
-                subject with other survivors or parameters.
+            SecAggRefusal: Confirmations are false or too few.
+            OpenedOtherwise: The site helped to open a sum of the same subject with other survivors or
+                parameters.
             DataError: Its memory can't be used.
         """
         return self._answer(_REVEALED, _CONFIRMED, confirmations, self._reveal)

@@ -82,7 +82,9 @@ class TrainingRounds:
             aggregate = self._combine(record)
         except RejectedUpdate as error:
             run.record.rounds[index:] = [record]
-            raise FailedRound(f"round {record.number}: {error}") from error
+            if not self._was_opened_otherwise():
+                raise FailedRound(f"round {record.number}: {error}") from error
+            return self._skip(index, weights, record)
         finally:
             plan.algorithm.close()
             record.seconds = time.monotonic() - started
@@ -92,6 +94,25 @@ class TrainingRounds:
         record.seconds = time.monotonic() - started
         run.controller.event(AppEventType.ROUND_DONE)
         return plan.algorithm.step(weights, aggregate)
+
+    def _was_opened_otherwise(self) -> bool:
+        """Whether sites refuse to open the round's sum, as they opened one of it with other sites before."""
+        return any(one.code == RefusalCode.ROUND_OPENED for one in self._run.answers.sites.values())
+
+    def _skip(self, index: int, weights: Weights, record: RoundRecord) -> Weights:
+        """Let a round count without an update; returns the model that it started from.
+
+        Any other attempt would need exactly the sites of the sum that was opened, which is lost.
+        """
+        run = self._run
+        opened = [site for site, one in run.answers.sites.items() if one.code == RefusalCode.ROUND_OPENED]
+        record.rolled_back = (
+            f"{', '.join(sorted(opened))} opened a sum of this round with other sites before, and the "
+            "difference of two would show single updates; the model of the round before was kept"
+        )
+        run.controller.warning(f"round {record.number}: {record.rolled_back}")
+        run.controller.event(AppEventType.ROUND_DONE)
+        return run.plan.rollback.start(index, weights)
 
     def _ask_all(self, index: int, weights: Weights, record: RoundRecord) -> Weights:
         """Ask the algorithm's questions in their order; returns the model that the sites trained from.

@@ -28,7 +28,7 @@ from consilium.learning.algorithms.secagg_plan import (
     plan_sum,
 )
 from consilium.learning.weights import MODEL, Weights, WeightSets
-from consilium.secagg.errors import SecAggRefusal
+from consilium.secagg.errors import OpenedOtherwise, SecAggRefusal
 from consilium.secagg.feedback import ErrorFeedback
 from consilium.secagg.identity import IDENTITY_FILE, SiteIdentity
 from consilium.secagg.memory import MEMORY_FILE, SecAggMemory
@@ -189,6 +189,8 @@ def _guarded(step: Callable[[], ResultT]) -> ResultT:
     """
     try:
         return step()
+    except OpenedOtherwise as error:
+        raise SiteRefusal(str(error), code=RefusalCode.ROUND_OPENED) from None
     except SecAggRefusal as error:
         raise _declined(str(error)) from None
     except ValidationError:

@@ -349,12 +349,53 @@ def test_a_resumed_round_is_opened_for_the_same_sites_only(sites, run, tmp_path)
             site.name, "another-job", JOB_ID, True, site.folder / "local", site.folder / "state"
         )
     again["west"].silent_at = [(TRAIN, 0)]
-    record, _ = rehearse(
-        tmp_path / "again", again, rounds=1, min_sites=3, persistor=Tensors, algorithm=SETTINGS,
+    record, engine = rehearse(
+        tmp_path / "again", again, rounds=2, min_sites=3, persistor=Tensors, algorithm=SETTINGS,
         screening={"max_norm_ratio": None}, job_id="another-job",
     )  # fmt: skip
-    assert record.status == "failed"
+    assert record.status == "finished", record.reason
     assert "other survivors" in record.rounds[0].questions[REVEAL]["east"].reason
+    assert record.rounds[0].questions[REVEAL]["east"].code.value == "round_opened"
+    assert record.rounds[0].rolled_back.startswith("east, north, south opened a sum of this round")
+    np.testing.assert_allclose(w(engine), 1.0, atol=1e-5)  # of the second round alone
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["the same sites", "one less"])
+def test_a_round_whose_shares_were_lost_is_repeated_with_the_same_sites_or_skipped(sites, run, again):
+    """The sites opened it, and the server, which did not get their shares, may not open it with others."""
+    hospitals = sites(options=STEPS)
+    lost = {"east", "north"}
+
+    def losing(site):
+        answer = site.reply
+
+        def reply(task, model):
+            answered = answer(task, model)
+            if task == REVEAL and site.name in lost:
+                lost.remove(site.name)
+                return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: "its connection broke"})
+            return answered
+
+        return reply
+
+    for site in hospitals.values():
+        site.reply = losing(site)
+    asked = hospitals["west"].reply
+    trainings = []
+
+    def reply(task, model):
+        if task == TRAIN:
+            trainings.append(model.current_round)
+            if trainings == [0, 0] and not again:
+                return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: "it died"})
+        return asked(task, model)
+
+    hospitals["west"].reply = reply
+    record, engine = run(hospitals, quorum={"attempts": 2, "backoff_seconds": 0})
+    assert record.status == "finished", record.reason
+    mean = (6 * 2.0 + 3 * (-1.0 + 0.5 + 0.25)) / 15
+    np.testing.assert_allclose(w(engine), (2 if again else 1) * mean, atol=1e-5)
+    assert bool(record.rounds[0].rolled_back) is not again
 
 
 def test_a_hospital_that_demands_secure_aggregation_gets_it_of_this_algorithm_only():
