@@ -167,6 +167,15 @@ def _print_summary(summary: LedgerSummary) -> None:
         f"{counted(summary.patients, 'patient')}: largest epsilon {summary.epsilon:.3g} at delta "
         f"{summary.delta:g}; {budget}; {counted(summary.withdrawn, 'withdrawn patient')} listed"
     )
+    hospital = summary.hospital
+    if hospital is not None:
+        limit = "no budget" if hospital.budget is None else f"budget {hospital.budget:g}"
+        left = "" if hospital.left is None else f", left at least {hospital.left:.3g}"
+        console.print(
+            f"the hospital as a whole, not by patient: {counted(hospital.attempts, 'payment')} of "
+            f"{counted(hospital.jobs, 'job')}, epsilon {hospital.epsilon:.3g} at delta {hospital.delta:g}; "
+            f"{limit}{left}"
+        )
 
 
 def _print_plan(plan: PlannedNoise) -> None:

@@ -9,9 +9,15 @@ from typing import Any, Final
 from consilium.participant.register_files import read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.participant.withdrawals import Withdrawals
+from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import PrivacyLedger
 from consilium.privacy.ledger_entry import LedgerContent
-from consilium.privacy.spending import PatientGroup, group_patients, largest_epsilon
+from consilium.privacy.spending import (
+    PatientGroup,
+    group_patients,
+    hospital_mechanisms,
+    largest_epsilon,
+)
 
 _EDGES: Final = (0.0, 1.0, 3.0, 10.0, 100.0)
 """Lower ends of the ranges of epsilon that patients are counted in; the last one has no upper end."""
@@ -50,6 +56,30 @@ class EpsilonRange:
 
 
 @dataclass(frozen=True)
+class HospitalSpending:
+    """What jobs have spent of the hospital as a whole; its patients' budgets are separate.
+
+    Attributes:
+        jobs: Jobs in which noise hid the hospital.
+        attempts: How often they paid.
+        epsilon: By all of them together.
+        delta: At which delta.
+        budget: The hospital's; None for none.
+    """
+
+    jobs: int
+    attempts: int
+    epsilon: float
+    delta: float
+    budget: float | None
+
+    @property
+    def left(self) -> float | None:
+        """What is left by the numbers; None without a budget."""
+        return None if self.budget is None else max(self.budget - self.epsilon, 0.0)
+
+
+@dataclass(frozen=True)
 class LedgerSummary:
     """Summary of a ledger.
 
@@ -62,6 +92,7 @@ class LedgerSummary:
         jobs: By job, in the order of their first payments.
         withdrawn: Entries of the list of withdrawn patients.
         head: What stands for the whole ledger; empty where nothing was paid.
+        hospital: Of the hospital as a whole; None where no noise has hidden it.
     """
 
     delta: float
@@ -72,6 +103,7 @@ class LedgerSummary:
     jobs: tuple[JobSpending, ...]
     withdrawn: int
     head: str
+    hospital: HospitalSpending | None = None
 
     @property
     def left(self) -> float | None:
@@ -116,14 +148,38 @@ def summarize_ledger(site: SiteSettings) -> LedgerSummary:
         epsilon=largest_epsilon(groups, delta),
         patients=sum(len(group.patients) for group in groups),
         ranges=_ranges(groups, delta),
-        jobs=tuple(_job(content, run, delta) for run in dict.fromkeys(one.run for one in content.entries)),
+        jobs=tuple(
+            _job(content, run, delta) for run in dict.fromkeys(one.run for one in content.of_unit("patient"))
+        ),
         withdrawn=len(Withdrawals.read(site.withdrawn_patients).ids),
         head=content.head,
+        hospital=summarize_hospital(content, site),
+    )
+
+
+def summarize_hospital(content: LedgerContent, site: SiteSettings) -> HospitalSpending | None:
+    """Summarize what jobs have spent of the hospital as a whole; None where no noise has hidden it.
+
+    Args:
+        content: The ledger's.
+        site: What the hospital decides.
+    """
+    entries = content.of_unit("hospital")
+    if not entries:
+        return None
+    own = site.hospital_noise
+    delta = own.delta if own else entries[-1].delta
+    return HospitalSpending(
+        jobs=len({one.run for one in entries}),
+        attempts=len(entries),
+        epsilon=epsilon_spent(hospital_mechanisms(content), delta),
+        delta=delta,
+        budget=own.epsilon if own else None,
     )
 
 
 def _job(content: LedgerContent, run: str, delta: float) -> JobSpending:
-    entries = [one for one in content.entries if one.run == run]
+    entries = [one for one in content.of_unit("patient") if one.run == run]
     groups = group_patients(content, entries=entries)
     return JobSpending(
         job=run,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from consilium.learning.rounds import OnStep, TrainingResult
 from consilium.learning.schedule import Schedule
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import Weights, WeightSets
+from consilium.participant.hospital_payments import HospitalPayments
 from consilium.participant.privacy_payments import PrivacyPayments
 from consilium.participant.site_data import SiteData
 from consilium.tasks.evaluation import Evaluation
@@ -56,6 +58,8 @@ class Participant:
         algorithm: What the job decides about it; None for `DEFAULT_ALGORITHM`.
         payments: Pays for the rounds of an algorithm with differential privacy, which trains nothing that is
             not paid for.
+        hospital: Pays for noise that hides the hospital as a whole; None for a training of which nothing
+            leaves.
 
     Raises:
         ConfigurationError: If the machine lacks what `compute` asks for.
@@ -71,10 +75,12 @@ class Participant:
         memory: Path | None = None,
         algorithm: AlgorithmSettings | None = None,
         payments: PrivacyPayments | None = None,
+        hospital: HospitalPayments | None = None,
     ) -> None:
         self.data = data
         self.memory = memory
         self._payments = payments
+        self._hospital = hospital
         self._algorithm = algorithm or DEFAULT_ALGORITHM
         self._personal = RoundStateStore(
             memory / _PERSONAL if memory else None, self._algorithm.personal_rounds
@@ -95,8 +101,27 @@ class Participant:
 
     @property
     def validates(self) -> bool:
-        """Whether models are scored on the validation patients; not where the algorithm withholds scores."""
-        return not self._algorithm.withholds_scores
+        """Whether models are scored on the validation patients: not where the algorithm withholds scores.
+
+        Noise that hides the hospital hides nothing of scores, so they stay here with it, too.
+        """
+        return not self._algorithm.withholds_scores and self.hospital_noise is None
+
+    @property
+    def hospital_noise(self) -> float | None:
+        """Noise that hides the hospital as a whole, in norms that its update is clipped to; None for none."""
+        return None if self._hospital is None else self._hospital.noise_multiplier
+
+    def protect(self, update: Weights) -> Weights:
+        """Return the update of a round as it may leave the site: with the hospital's own noise, if any.
+
+        Args:
+            update: The change of every shared weight.
+
+        Raises:
+            TrainingError: If its noise isn't paid for, or it can't be clipped.
+        """
+        return update if self._hospital is None else self._hospital.protect(update)
 
     def train(
         self,
@@ -113,15 +138,27 @@ class Participant:
 
         Raises:
             SiteRefusal: If this site only evaluates, the round showed too few patients, too many of its
-                cases can no longer be read, or the patients' privacy budget doesn't allow the round.
+                cases can no longer be read, or the privacy budget of the patients, or of the hospital as a
+                whole, doesn't allow the round.
         """
         if self.data.role == "evaluates":
             raise SiteRefusal("this site only evaluates")
         if self._payments is not None:
             schedule = self._payments.pay(schedule)
+        hides = self.hospital_noise is not None
+        if self._hospital is not None:
+            self._hospital.pay(schedule.round_index)
         own = self._own_weights(schedule.round_index)
         start = {**weights, **{name: own[name] for name in own if self._algorithm.stays(name)}}
-        result = self._learner.train(start, schedule, sets=sets, cancelled=cancelled, on_step=on_step)
+        result = self._learner.train(
+            start,
+            schedule,
+            sets=sets,
+            cancelled=cancelled,
+            on_step=(lambda step, steps, loss: on_step(step, steps, None)) if hides else on_step,
+        )
+        if hides:
+            result = replace(result, loss=None)
         if result.personal:
             self._personal.keep(schedule.round_index + 1, {_PERSONAL: result.personal}, {})
         self.data = self.data.without(result.unreadable)

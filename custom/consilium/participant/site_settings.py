@@ -13,6 +13,7 @@ from consilium.data.split import SetShares
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.settings import Name, Settings
 from consilium.tasks.registry import TASKS, get_task, is_built_in, task_names, unlisted_reason
 
@@ -148,6 +149,11 @@ class SiteSettings(ComputeSettings):
     privacy: PrivacyDemand = Field(
         default=PrivacyDemand(),
         description="What a job that trains must offer this hospital's patients, and their budget.",
+    )
+    hospital_noise: HospitalNoise | None = Field(
+        default=None,
+        description="Clip every update of this hospital as a whole and add noise to it before it leaves, "
+        "whatever the job: a protection of the hospital, and not by patient. Default: none.",
     )
     withdrawn_patients: Path | None = Field(
         default=None,

@@ -112,6 +112,7 @@ class PrivacyLedger:
                     mechanisms=payment.mechanisms,
                     delta=payment.delta,
                     patients=patients,
+                    unit=payment.unit,
                 )
                 connection.execute("BEGIN IMMEDIATE")
                 if patients not in content.sets:

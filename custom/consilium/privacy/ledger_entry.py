@@ -7,7 +7,7 @@ import hmac
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ from consilium.privacy.mechanism import SampledGaussian
 from consilium.settings import Settings
 
 FORMAT: Final = 1
+
+ProtectedUnit: TypeAlias = Literal["patient", "hospital"]
+"""Whose presence noise hides: one patient's, or that of the hospital as a whole."""
 
 _MOST_ROUNDS: Final = 1_000_000
 _PERSON: Final = b"privacy-ledger"
@@ -40,6 +43,8 @@ class LedgerEntry(Settings):
         mechanisms: What the attempt may release.
         delta: At which delta the job keeps its promise here.
         patients: Hash of the set of patients whose data are used.
+        unit: Whose presence the noise hides. What hides the hospital spends nothing of its patients'
+            budgets, and the other way round.
     """
 
     kind: Literal["payment"] = "payment"
@@ -51,6 +56,7 @@ class LedgerEntry(Settings):
     mechanisms: tuple[SampledGaussian, ...] = Field(min_length=1, max_length=64)
     delta: float = Field(gt=0, lt=1)
     patients: str = Field(pattern="^[0-9a-f]{64}$")
+    unit: ProtectedUnit = "patient"
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Payment:
         mechanisms: See `LedgerEntry`.
         delta: See `LedgerEntry`.
         patients: Pseudonyms of the patients whose data are used; at least one.
+        unit: See `LedgerEntry`.
     """
 
     job: str
@@ -72,6 +79,7 @@ class Payment:
     mechanisms: tuple[SampledGaussian, ...]
     delta: float
     patients: Collection[str]
+    unit: ProtectedUnit = "patient"
 
 
 @dataclass(frozen=True)
@@ -121,8 +129,12 @@ class LedgerContent:
 
     def attempts(self, payment: Payment) -> int:
         """Return how often the training of a payment has begun its round."""
-        training = self.of_training(payment.job, payment.run)
+        training = [one for one in self.of_training(payment.job, payment.run) if one.unit == payment.unit]
         return sum(one.round_index == payment.round_index for one in training)
+
+    def of_unit(self, unit: ProtectedUnit) -> tuple[LedgerEntry, ...]:
+        """Return the payments of mechanisms that hide a unit."""
+        return tuple(one for one in self.entries if one.unit == unit)
 
 
 def chain_hash(key: bytes, former: str, sequence: int, content: str) -> str:

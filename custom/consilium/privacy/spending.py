@@ -1,4 +1,4 @@
-"""What each patient of a site has spent, from the payments in its ledger."""
+"""What each patient of a site has spent, and the hospital as a whole, from the payments in its ledger."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def group_patients(
     among: Collection[str] | None = None,
     entries: Iterable[LedgerEntry] | None = None,
 ) -> tuple[PatientGroup, ...]:
-    """Group patients by what was released about them.
+    """Group patients by what was released about them, of mechanisms that hide a patient.
 
     Args:
         content: A ledger's.
@@ -48,7 +48,8 @@ def group_patients(
     """
     by_set: dict[str, list[LedgerEntry]] = defaultdict(list)
     for entry in content.entries if entries is None else entries:
-        by_set[entry.patients].append(entry)
+        if entry.unit == "patient":
+            by_set[entry.patients].append(entry)
     memberships: dict[str, list[str]] = {patient: [] for patient in among or ()}
     for name in by_set:
         members = content.sets[name]
@@ -61,6 +62,15 @@ def group_patients(
         PatientGroup(frozenset(patients), _mechanisms(entry for name in names for entry in by_set[name]))
         for names, patients in groups.items()
     )
+
+
+def hospital_mechanisms(content: LedgerContent) -> tuple[SampledGaussian, ...]:
+    """Return what was released about the hospital as a whole, merged.
+
+    Args:
+        content: A ledger's.
+    """
+    return _mechanisms(content.of_unit("hospital"))
 
 
 def largest_epsilon(

@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from consilium.errors import ConfigurationError
-from consilium.learning.algorithms import ALGORITHMS
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.evaluation import EvaluationSettings
@@ -148,8 +147,8 @@ def _training(settings: TrainingSettings, patients: int | None = None) -> Traini
         algorithm=algorithm.model_dump(mode="json"),
         promise=algorithm.promise(),
         plan=None if patients is None else _plan(settings, patients),
-        withholds_losses=ALGORITHMS[algorithm.name].local.withholds_losses,
-        withholds_scores=bool(getattr(algorithm, "withholds_scores", False)),
+        withholds_losses=algorithm.withholds_losses,
+        withholds_scores=algorithm.withholds_scores,
     )
 
 

@@ -161,6 +161,7 @@ RoundCount = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 
 ByteCount = Annotated[int, Field(strict=True, ge=0, le=MOST_BYTES)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+NoiseMultiplier = Annotated[float, Field(strict=True, ge=0, le=1e9, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=LONGEST_SECONDS)]
 """How long something took."""
 

@@ -27,6 +27,7 @@ from consilium.records.bounds import (
     Label,
     LongReason,
     Loss,
+    NoiseMultiplier,
     Numbers,
     Packages,
     Reason,
@@ -109,6 +110,11 @@ class SiteReport(Record):
     bytes_sent: ByteCount = Field(default=0, description="Since the site's job process started.")
     bytes_received: ByteCount = Field(default=0, description="Since the site's job process started.")
     numbers: Numbers = Field(default_factory=dict, description="What the job's algorithm asks for, by name.")
+    hospital_noise: NoiseMultiplier | None = Field(
+        default=None,
+        description="Noise that hides the hospital as a whole in its updates, in norms that they are clipped "
+        "to, by its own account; null for none. It is no protection by patient.",
+    )
     versions: Versions = Field(default_factory=dict)
     gain: SiteGain | None = Field(
         default=None,

@@ -17,6 +17,8 @@ from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 from consilium.default_task import training_job
 from consilium.errors import ConfigurationError
 from consilium.guard.job_rules import class_paths
+from consilium.learning.algorithms import DEFAULT_ALGORITHM
+from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.device import process_count
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.promise import PrivacyPromise
@@ -37,6 +39,7 @@ class SiteJob:
         meta: Its `meta.json`.
         promise: What it offers the site's patients.
         min_sites: Fewest sites whose updates make a round.
+        algorithm: What it decides about its algorithm.
     """
 
     name: str
@@ -45,6 +48,7 @@ class SiteJob:
     meta: Mapping[str, Any]
     promise: PrivacyPromise = field(default_factory=PrivacyPromise)
     min_sites: int = 1
+    algorithm: AlgorithmSettings = DEFAULT_ALGORITHM
 
     @property
     def scope(self) -> str | None:
@@ -113,4 +117,5 @@ def _read(folder: Path) -> SiteJob:
         meta,
         job.algorithm.promise(),
         job.min_sites,
+        job.algorithm,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from consilium.counts import counted
 from consilium.errors import ConsiliumError
+from consilium.participant.hospital_payments import describe_uncovered
 from consilium.participant.ledger_summary import summarize_ledger
 from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
@@ -32,14 +33,15 @@ def check_privacy(site: SiteSettings | None, job: SiteJob) -> SiteFinding:
             details=[str(error)],
         )
     data = {"demand": demand.model_dump(mode="json"), "withdrawn": summary.withdrawn}
-    shortfall = demand.shortfall(job.promise, sites=job.min_sites)
+    shortfall = demand.shortfall(job.promise, sites=job.min_sites) or describe_uncovered(site, job.algorithm)
     if shortfall is not None:
         return PRIVACY.failed(
             f"this site would decline the job: {shortfall}",
             "nothing, if the hospital's demand is meant: ask the lead data scientist for a job that offers "
-            "it; otherwise edit privacy in local/privacy.json",
+            "it; otherwise edit privacy or hospital_noise in local/privacy.json",
             data=data,
         )
     withdrawn = f"{counted(summary.withdrawn, 'withdrawn patient')} listed"
     budget = "" if demand.epsilon is None else f", a budget of epsilon {demand.epsilon:g} a patient"
-    return PRIVACY.ok(f"it demands {demand.describe()}{budget}; {withdrawn}", data=data)
+    hidden = "" if site.hospital_noise is None else "; noise hides the hospital as a whole, not by patient"
+    return PRIVACY.ok(f"it demands {demand.describe()}{budget}{hidden}; {withdrawn}", data=data)

@@ -15,6 +15,7 @@ from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
 from consilium.errors import ConfigurationError
 from consilium.federation.site.local_settings import listed_tasks, parse_site_settings, scope_properties
 from consilium.federation.versions import component_versions
+from consilium.participant.ledger_summary import summarize_hospital
 from consilium.participant.register_files import read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
@@ -125,11 +126,14 @@ def read_budget(site: SiteSettings) -> BudgetFacts | None:
     if not any((site.state_dir / name).exists() for name in (LEDGER_FILE, HEADS_FILE)):
         return None
     content = PrivacyLedger(site.state_dir, read_register(site).ledger_key).read()
+    entries = content.of_unit("patient")
+    hospital = summarize_hospital(content, site)
     return BudgetFacts(
-        jobs=len({one.run for one in content.entries}),
-        payments=len(content.entries),
+        jobs=len({one.run for one in entries}),
+        payments=len(entries),
         spent=largest_epsilon(group_patients(content), site.privacy.delta),
         head=content.head,
+        hospital_spent=None if hospital is None else hospital.epsilon,
     )
 
 

@@ -22,6 +22,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.site.local_settings import parse_site_settings, scope_properties
 from consilium.guard.parties import SiteKind
 from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.provisioning.kit import Kit, editable
 from consilium.provisioning.policy import APP_VALIDATOR, allowed_classes, guard, job_validator
 from consilium.site_check.finding import SiteCheck, SiteFinding
@@ -231,4 +232,9 @@ def _asks_for_fewer(scope: SiteSettings, other: SiteSettings) -> bool:
         or scope.state_dir != other.state_dir
         or scope.privacy.is_looser_than(other.privacy)
         or scope.withdrawn_patients != other.withdrawn_patients
+        or _hides_less(scope.hospital_noise, other.hospital_noise)
     )
+
+
+def _hides_less(noise: HospitalNoise | None, other: HospitalNoise | None) -> bool:
+    return other is not None and (noise is None or noise.is_looser_than(other))

@@ -7,6 +7,7 @@ import pytest
 
 from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
 from consilium.privacy.ledger_entry import Payment
 from consilium.privacy.mechanism import SampledGaussian
@@ -64,6 +65,21 @@ def test_it_shows_jobs_patients_and_what_is_left(run, kit, ledger):
     assert shown["left"] == pytest.approx(8 - shown["epsilon"])
     assert sum(part["patients"] for part in shown["ranges"]) == shown["patients"] == 3
     assert "P7" not in out
+
+
+def test_what_hid_the_hospital_as_a_whole_is_shown_apart_and_spends_no_patient_s_budget(run, kit, ledger):
+    before = json.loads(run("ledger", "show", kit, "--json")[1])
+    noise = SampledGaussian(noise_multiplier=4.0)
+    for round_index in range(3):
+        ledger.pay(Payment("job-3", "job-3", round_index, (noise,), 1e-4, ("a", "b"), "hospital"))
+    out = run("ledger", "show", kit)[1]
+    assert "the hospital as a whole, not by patient: 3 payments of 1 job" in " ".join(out.split())
+    shown = json.loads(run("ledger", "show", kit, "--json")[1])
+    hospital = shown.pop("hospital")
+    assert before.pop("hospital") is None
+    assert {**before, "head": shown["head"]} == shown
+    assert hospital["epsilon"] == epsilon_spent([noise.repeat(3)], 1e-4)
+    assert (hospital["jobs"], hospital["attempts"], hospital["budget"]) == (1, 3, None)
 
 
 def test_a_site_that_has_not_paid_shows_nothing_and_is_left_as_it_is(run, kit):

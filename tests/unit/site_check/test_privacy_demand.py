@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from consilium.learning.algorithms.scaffold import ScaffoldAlgorithmSettings
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.privacy.ledger import LEDGER_FILE
 from consilium.privacy.promise import PrivacyPromise
 from consilium.site_check.finding import Status
@@ -24,6 +26,16 @@ def test_a_site_without_a_demand_is_well_with_every_job(site, job):
     finding = check_privacy(site(), job)
     assert finding.status is Status.OK
     assert finding.seen == "it demands no noise and no secure aggregation; 0 withdrawn patients listed"
+
+
+def test_noise_that_hides_the_hospital_is_named_and_meets_no_demand_for_patients(site, job, refused):
+    noise = HospitalNoise(clip=1.0, noise_multiplier=1e4)
+    hidden = site().model_copy(update={"hospital_noise": noise})
+    assert "noise hides the hospital as a whole, not by patient" in check_privacy(hidden, job).seen
+    scaffold = replace(job, algorithm=ScaffoldAlgorithmSettings())
+    refused(check_privacy(hidden, scaffold), "algorithm 'scaffold' also sends", "hospital_noise")
+    formal = site(level="formal").model_copy(update={"hospital_noise": noise})
+    refused(check_privacy(formal, job), "it demands formal protection of patients", "ask the lead")
 
 
 def test_a_job_that_offers_less_is_found_before_it_comes(site, job, refused):

@@ -168,6 +168,17 @@ def test_a_second_scope_that_asks_for_less_is_named(root, kit, job, refused, oth
     assert settings.min_count == 5
 
 
+@pytest.mark.parametrize("noise", [None, {"clip": 1.0, "noise_multiplier": 1.0}])
+def test_a_second_scope_that_hides_the_hospital_less_is_named(root, kit, job, refused, noise):
+    path = root / "local/privacy.json"
+    policy = read(path)
+    own = policy["scopes"][0]["properties"]["consilium"]
+    own["hospital_noise"] = {"clip": 1.0, "noise_multiplier": 2.0}
+    write(path, policy)
+    scopes(root, hospital_noise=noise)
+    refused(check_scope(kit, job)[0], "choose the scope loose", "give all scopes the same", Status.WARNING)
+
+
 def test_a_second_scope_that_asks_for_as_much_is_well(root, kit, job):
     scopes(root, min_count=7)
     assert check_scope(kit, job)[0].status is Status.OK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class AlgorithmDialogue:
         place: SitePlace,
         cases: int,
         learning: LearningSettings,
+        protect: Callable[[Weights], Weights] = lambda update: update,
     ) -> Weights:
         """Return the weights that leave the site after a round: only shared and declared ones, sealed.
 
@@ -74,14 +75,15 @@ class AlgorithmDialogue:
             place: Where the site takes part.
             cases: Its training cases.
             learning: The job's learning settings.
+            protect: The hospital's own protection, whatever the algorithm does with the update after it.
 
         Raises:
             SiteRefusal: If the site declines to send it.
-            TrainingError: If the algorithm would send something else.
+            TrainingError: If the algorithm would send something else, or it can't be protected.
         """
         check_outgoing(result, self._algorithm)
         shared = self._algorithm.shared(received)
-        sets: WeightSets = {MODEL: difference(result.weights, shared), **result.sent}
+        sets: WeightSets = {MODEL: protect(difference(result.weights, shared)), **result.sent}
         self._dialogue.enter(place)
         origin = UpdateOrigin(shared, cases, int(request.current_round), request.total_rounds, learning)
         sealed = self._dialogue.seal(sets, _content(request), origin)

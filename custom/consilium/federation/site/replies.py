@@ -195,6 +195,7 @@ def report_on(participant: Participant, result: TrainingResult | None, seconds: 
         bytes_sent=traffic.sent,
         bytes_received=traffic.received,
         numbers=dict(result.numbers) if result else {},
+        hospital_noise=participant.hospital_noise,
         versions=component_versions(),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nvflare.apis.job_def import is_valid_job_id
@@ -11,6 +12,7 @@ from consilium.data.case_format import Progress
 from consilium.data.files import private_folder
 from consilium.federation.site.training_folder import training_folder
 from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.participant.hospital_payments import HospitalPayments, require_coverable
 from consilium.participant.participant import Participant
 from consilium.participant.privacy_payments import PrivacyPayments, require_offer
 from consilium.participant.site_data import prepare_site
@@ -28,6 +30,7 @@ def start_participant(
     rounds: int,
     min_sites: int,
     name: str,
+    local: Path,
     progress: Progress,
     cancelled: Callable[[], bool],
 ) -> Participant:
@@ -46,6 +49,7 @@ def start_participant(
         rounds: Rounds of the training.
         min_sites: Fewest sites whose updates make a round.
         name: The site's name.
+        local: Folder of the hospital's own files.
         progress: See `prepare_site`.
         cancelled: See `prepare_site`.
 
@@ -54,13 +58,19 @@ def start_participant(
         ConsiliumError: See `prepare_site` and `Participant`.
     """
     require_offer(site, algorithm, sites=min_sites)
+    require_coverable(site, algorithm)
     data = prepare_site(site, learning, run=str(run), name=name, progress=progress, cancelled=cancelled)
     begun_as = run if isinstance(run, str) and is_valid_job_id(run) else job
     payments = PrivacyPayments(site, data, learning, algorithm, job=job, run=begun_as)
     # A resumed training has an unknown number of rounds left; each of them is still declined by itself.
-    payments.admit(rounds, left=rounds if begun_as == job else 1)
+    left = rounds if begun_as == job else 1
+    payments.admit(rounds, left=left)
+    hospital = HospitalPayments(site, data, lambda: algorithm.sum_noise(local), job=job, run=begun_as)
+    hospital.admit(left)
     memory = training_folder(site.cache_dir, run)
     if memory is not None and algorithm.promise().epsilon is not None:
         # The server names the run. An optimizer's moments from training without noise would show in a step.
         memory = private_folder(memory / algorithm.name)
-    return Participant(data, learning, site, memory=memory, algorithm=algorithm, payments=payments)
+    return Participant(
+        data, learning, site, memory=memory, algorithm=algorithm, payments=payments, hospital=hospital
+    )

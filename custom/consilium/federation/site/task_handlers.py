@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nvflare.apis.fl_component import FLComponent
@@ -171,8 +172,10 @@ class TaskHandlers:
         report = report_on(participant, result, time.monotonic() - started)
         update: Weights | None = None
         if result is not None:
-            place = self._place(fl_ctx, shareable)
-            update = self._dialogue.update(result, weights, model, place, report.train_cases, self._settings)
+            place, cases = self._place(fl_ctx, shareable), report.train_cases
+            update = self._dialogue.update(
+                result, weights, model, place, cases, self._settings, participant.protect
+            )
         return to_reply(update, scores, report, model)
 
     def _place(self, fl_ctx: FLContext, shareable: Shareable) -> SitePlace:
@@ -215,6 +218,11 @@ class TaskHandlers:
         started = time.monotonic()
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
+        if participant.hospital_noise is not None:
+            raise SiteRefusal(
+                "a model that is trained alone has no noise, and noise hides this hospital as a whole",
+                code=RefusalCode.PRIVACY_DEMAND,
+            )
         site = read_site_settings(fl_ctx, self._task)
         weights = read_sets(model, self._algorithm)[MODEL]
         if participant.data.test:
@@ -256,6 +264,7 @@ class TaskHandlers:
                 rounds=request.total_rounds or 1,
                 min_sites=self._min_sites,
                 name=str(fl_ctx.get_identity_name()),
+                local=Path(fl_ctx.get_engine().get_workspace().get_site_config_dir()),
                 progress=lambda done, total, what: self._state.report_cases(
                     fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
                 ),

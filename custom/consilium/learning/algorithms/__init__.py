@@ -142,8 +142,7 @@ def withheld_by(values: object) -> Withheld:
     algorithm = recorded_algorithm(values)
     if algorithm is None:
         return Withheld()
-    losses = ALGORITHMS[algorithm.name].local.withholds_losses
-    return Withheld(algorithm.name, scores=algorithm.withholds_scores, losses=losses)
+    return Withheld(algorithm.name, scores=algorithm.withholds_scores, losses=algorithm.withholds_losses)
 
 
 def adds_noise(values: object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from pydantic import BaseModel
@@ -95,6 +96,25 @@ class AlgorithmSettings(Settings):
     def withholds_scores(self) -> bool:
         """Whether no score of validation patients leaves a site, and so none chooses a model."""
         return False
+
+    @property
+    def withholds_losses(self) -> bool:
+        """Whether no training loss leaves a site."""
+        return False
+
+    def sum_noise(self, local: Path) -> float | None:
+        """Return the noise that hides a site as a whole in a sum of updates, in norms that it is clipped to.
+
+        Args:
+            local: Folder of the hospital's own files, by which it knows how many of the others add noise.
+
+        Returns:
+            None where updates are not added up, or without noise.
+
+        Raises:
+            SiteRefusal: If the files can't be used.
+        """
+        return None
 
     def stays(self, weight: str) -> bool:
         """Return whether a weight of the model is each site's own and never leaves it.
@@ -202,7 +222,7 @@ class LocalAlgorithm:
         max_gradient_norm: Larger gradients are scaled down to this norm after `after_backward`; None: never.
         samples_per_patient: Samples of each patient that `draw_patients` chooses for a step. None for an
             algorithm that doesn't: its batches are the trainer's.
-        withholds_losses: Whether no loss leaves the training processes.
+        withholds_losses: Whether no loss leaves the training processes, not even to the site itself.
         keeps_moments: Whether a round starts with the optimizer's moments after the round before it.
     """
 

@@ -123,6 +123,11 @@ class DpSgdAlgorithmSettings(AlgorithmSettings):
         """Whether no score of validation patients leaves: where the promise is formal."""
         return self.level == PrivacyLevel.FORMAL.value
 
+    @property
+    def withholds_losses(self) -> bool:
+        """Whether no training loss leaves: always, as noise covers the gradients only."""
+        return True
+
     @model_validator(mode="after")
     def _check_level(self) -> Self:
         reached = PrivacyLevel.of(self.target_epsilon)

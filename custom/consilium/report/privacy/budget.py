@@ -31,6 +31,7 @@ def describe_budget(job: JobFacts, site: SiteFacts) -> Iterator[str]:
     else:
         yield "This job trains on none of its patients, so it spends nothing of their budget."
     yield from _ledger(site)
+    yield from _hospital(site)
     if site.withdraws:
         yield "Patients on its list of withdrawals (withdrawn_patients) are read by no job any more."
 
@@ -42,8 +43,8 @@ def _ledger(site: SiteFacts) -> Iterator[str]:
         f"Budget of each patient for all jobs together, for ever: {allowed}, at delta {site.demand.delta:g} "
         "(“privacy” in local/privacy.json)."
     )
-    if budget is None:
-        yield "Nothing was spent yet: no job with differential privacy has trained here."
+    if budget is None or not budget.payments:
+        yield "Nothing was spent yet: no job with differential privacy by patient has trained here."
         return
     left = "" if limit is None else f"; at most {max(limit - budget.spent, 0.0):.3g} is left for that patient"
     yield (
@@ -53,3 +54,20 @@ def _ledger(site: SiteFacts) -> Iterator[str]:
         "budget."
     )
     yield f"Last entry of the ledger: {budget.head}. A ledger that was replaced by an older one has another."
+
+
+def _hospital(site: SiteFacts) -> Iterator[str]:
+    """Noise whose unit is the hospital: kept apart from what is about patients."""
+    noise, budget = site.hospital_noise, site.budget
+    if noise is not None:
+        limit = "no limit" if noise.epsilon is None else f"epsilon {noise.epsilon:g}"
+        yield (
+            f"The unit of the following noise is the hospital, not a patient: {site.name} scales each whole "
+            f"update down to the norm {noise.clip:g} and adds Gaussian noise of {noise.noise_multiplier:g} "
+            "times that norm in every direction, whatever the job (hospital_noise), unless the sum of secure "
+            "aggregation has as much. It hides how far this hospital as a whole moved the model. Training "
+            "losses and scores of validation patients stay. It doesn't count as a protection of patients."
+        )
+        yield f"Budget of the hospital for all jobs together: {limit}, at delta {noise.delta:g}."
+    if budget is not None and budget.hospital_spent is not None:
+        yield f"Spent of the hospital as a whole so far: epsilon {budget.hospital_spent:.3g}."

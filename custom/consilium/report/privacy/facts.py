@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from consilium.participant.site_settings import Role, SiteSettings
 from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.privacy.promise import PrivacyPromise
 
 Source = Literal["settings", "record"]
@@ -150,12 +151,14 @@ class BudgetFacts:
         payments: Attempts at rounds that they paid for.
         spent: Epsilon of the patient who has spent most, at the hospital's delta.
         head: Number and hash of the last entry.
+        hospital_spent: Epsilon of the hospital as a whole; None where no noise has hidden it.
     """
 
     jobs: int
     payments: int
     spent: float
     head: str
+    hospital_spent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,7 @@ class SiteFacts:
         budget: What its ledger says; None where no job has paid yet.
         withdraws: Whether it names a list of patients who withdrew.
         aggregation: What it demands of a sum; None where that isn't known, or it sends no masked update.
+        hospital_noise: Noise on its whole update, which hides the hospital; None for none.
     """
 
     name: str | None = None
@@ -210,6 +214,7 @@ class SiteFacts:
     budget: BudgetFacts | None = None
     withdraws: bool = False
     aggregation: AggregationFacts | None = None
+    hospital_noise: HospitalNoise | None = None
 
     @classmethod
     def of(
@@ -247,6 +252,7 @@ class SiteFacts:
             demand=settings.privacy,
             budget=budget,
             withdraws=settings.withdrawn_patients is not None,
+            hospital_noise=settings.hospital_noise,
         )
 
     @property

@@ -56,12 +56,18 @@ def _training(record: FederationRecord, site: str | None) -> Iterator[str]:
     report = _last_report(record, site)
     if report is not None:
         tested = f"{count_text(report.test_patients)} test patients behind its scores"
-        withheld = withheld_by(record.settings.get("algorithm")).scores
+        hidden = report.hospital_noise is not None
+        withheld = hidden or withheld_by(record.settings.get("algorithm")).scores
         validated = "" if withheld else f"{count_text(report.validation_patients)} validation and "
         yield (
             f"It reported {counted(report.train_cases, 'training case')}, {validated}{tested}, and "
             f"{report.bytes_sent / 1e6:.1f} MB sent."
         )
+        if hidden:
+            yield (
+                f"Noise hid the hospital as a whole: {report.hospital_noise:.3g} times the norm that its "
+                "updates were scaled down to. The unit is the hospital, not a patient."
+            )
     if site in record.gains:
         yield "Its gain over the model that it trained alone left as well."
 

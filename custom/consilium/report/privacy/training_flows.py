@@ -11,6 +11,7 @@ from consilium.report.privacy.flow_list import GROUPED, RESULT, FlowList, patien
 
 EVERY_USER: Final = "every user of the project"
 WITHHELD: Final = "the job's algorithm withholds them, as noise would have to hide them"
+_HOSPITAL_HIDDEN: Final = "noise hides this hospital as a whole, and would have to hide them (hospital_noise)"
 _ONLY_EVALUATES: Final = "this hospital only evaluates (role)"
 _RULES: Final = {
     "mean": "weighted mean",
@@ -73,13 +74,28 @@ def noise_of(kind: TrainingFacts) -> str:
     )
 
 
+def _is_hidden(site: SiteFacts) -> bool:
+    """Whether the hospital itself hides each of its updates as a whole."""
+    return site.role == "trains" and site.hospital_noise is not None
+
+
+def _hospital_noise_of(site: SiteFacts) -> str:
+    noise = site.hospital_noise
+    if noise is None:
+        return ""
+    return (
+        f"; noise that hides the hospital, not by patient ({noise.noise_multiplier:g} times the clipped norm)"
+    )
+
+
 def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
     fewest = site.min_training_patients
     minimum = f"{patients(fewest)}; with fewer nothing of the round leaves"
     whom = f"the training patients of the round's samples ({samples_of_round(kind)})"
     kept = ", without those that stay at each site" if kind.keeps_weights else ""
     masked = kind.promise.secure_aggregation
-    protection = f"encrypted on the way (TLS); {noise_of(kind)}, {'masked' if masked else 'no mask'}"
+    noise = f"{noise_of(kind)}{_hospital_noise_of(site)}"
+    protection = f"encrypted on the way (TLS); {noise}, {'masked' if masked else 'no mask'}"
     flows.add(
         "update",
         f"Update: the change of every weight of the model{kept}, in each of {counted(kind.rounds, 'round')}",
@@ -115,6 +131,8 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
         )
     if kind.withholds_losses:
         flows.hold_back("losses of training", WITHHELD)
+    elif _is_hidden(site):
+        flows.hold_back("losses of training", _HOSPITAL_HIDDEN)
     else:
         flows.add(
             "loss",
@@ -156,6 +174,8 @@ def _add_scores(flows: FlowList, job: JobFacts, kind: TrainingFacts, site: SiteF
     means = f"Means over cases ({', '.join(job.metrics)}), and how many cases and patients"
     if kind.withholds_scores:
         flows.hold_back("scores of each round's model", WITHHELD)
+    elif _is_hidden(site):
+        flows.hold_back("scores of each round's model", _HOSPITAL_HIDDEN)
     else:
         flows.add(
             "validation_scores",
@@ -184,6 +204,8 @@ def _add_local_only(flows: FlowList, job: JobFacts, site: SiteFacts) -> None:
     what = "scores of a model that the hospital trains alone, and its gain from the federation"
     if site.role == "evaluates":
         flows.hold_back(what, _ONLY_EVALUATES)
+    elif _is_hidden(site):
+        flows.hold_back(what, "it has no noise, and noise hides this hospital as a whole (hospital_noise)")
     elif not site.local_only:
         flows.hold_back(what, "the hospital allows no such model (local_only)")
     else:

@@ -246,6 +246,12 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
                 f"{site} holds all scores back: they would be of fewer patients than its {setting}. "
                 f"What to do: {remedy_for(RefusalCode.SCORES_HELD_BACK, 'test')}."
             )
+        if report.hospital_noise is not None:
+            yield (
+                f"Noise hides {site} as a whole: {report.hospital_noise:.3g} times the norm that its updates "
+                "were scaled down to. It sent no training loss and no scores of validation patients. The "
+                "unit is the hospital; this is no protection by patient."
+            )
         differing = _differing(report.versions, federation.versions)
         if differing:
             yield f"{site} ran other versions than the server: {'; '.join(differing)}."

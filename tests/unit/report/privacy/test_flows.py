@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.privacy.promise import PrivacyLevel
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.privacy_facts import facts_of_recipe
@@ -13,6 +14,7 @@ from consilium.report.privacy.facts import AggregationFacts, BudgetFacts, SiteFa
 
 HOSPITAL = SiteFacts(name="north", streams_logs=False)
 SPENT = BudgetFacts(jobs=3, payments=40, spent=2.5, head="40 abc")
+NOISE = HospitalNoise(clip=1.0, noise_multiplier=2.0)
 SUMS = AggregationFacts(peers=5, fewest=4, threshold=5)
 
 MATTERS = [
@@ -26,6 +28,7 @@ MATTERS = [
     ("brain_tumor_fedavg", {"withdraws": True}, "list of withdrawals"),
     ("brain_tumor_fedavg", {"demand": PrivacyDemand(min_sites=4)}, "at least 4 hospitals a round"),
     ("brain_tumor_fedavg", {"budget": SPENT}, "has spent most: 2.5, in 40 payments of 3 jobs. "),
+    ("brain_tumor_fedavg", {"hospital_noise": NOISE}, "hides the hospital, not by patient"),
     ("brain_tumor_fedavg_secagg", {"aggregation": SUMS}, "of 4 or more by north's own threshold"),
     ("brain_tumor_evaluate", {"max_evaluated_models": 0}, "the hospital allows no evaluation"),
     ("brain_tumor_evaluate", {"has_subgroups": True}, "Means and intervals of subgroups"),

@@ -106,6 +106,15 @@ def test_what_happened_calls_no_count_few_that_the_algorithm_withholds():
     assert "validation" not in said
 
 
+def test_what_happened_says_how_noise_hid_the_hospital():
+    record = federation(2)
+    record.final_sites["aster"].report.hospital_noise = 2.5
+    said = " ".join(describe_record(record, "aster").sentences)
+    assert "Noise hid the hospital as a whole: 2.5 times the norm" in said
+    assert "validation" not in said
+    assert "as a whole" not in " ".join(describe_record(record, "cedar").sentences)
+
+
 def test_what_happened_before_the_first_round_is_said_without_an_update():
     failed = federation(1, status="failed", reason="few", final_scores={}, final_sites={}, best_round=None)
     failed.rounds.clear()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.privacy.promise import PrivacyPromise
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.privacy_facts import facts_of_recipe
@@ -62,6 +63,25 @@ def test_masked_updates_are_seen_by_nobody_and_the_page_says_what_that_does_not_
     assert "It adds nothing against what the sum, the model or the scores reveal" in text
     assert "the update" not in said.section("trust").sentences[0]
     assert "the update" in page().section("trust").sentences[0]
+
+
+def hidden(**settings):
+    noise = HospitalNoise(clip=0.5, noise_multiplier=4.0, **settings)
+    site = SiteFacts(name="north", streams_logs=False, hospital_noise=noise)
+    job = facts_of_recipe(build_recipe("brain_tumor_fedavg", {"local_only": True}))
+    return state_privacy(job, site, version="0")
+
+
+def test_noise_that_hides_the_hospital_is_never_shown_as_protection_of_patients():
+    said = hidden(epsilon=30.0)
+    assert "noise that hides the hospital, not by patient (4 times" in flow(said, "update").protection
+    assert not {"loss", "validation_scores", "gain"} & {one.key for one in said.flows}
+    assert "test_scores" in {one.key for one in said.flows}
+    assert (said.protection.epsilon, said.protection.level) == (None, "none")
+    budget = " ".join(said.section("budget").sentences)
+    assert "The unit of the following noise is the hospital, not a patient" in budget
+    assert "Budget of the hospital for all jobs together: epsilon 30, at delta 0.0001." in budget
+    assert said.section("epsilon").sentences[0].startswith("No differential privacy by patient")
 
 
 def test_what_an_algorithm_withholds_is_listed_as_not_sent():

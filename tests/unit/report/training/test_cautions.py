@@ -18,6 +18,16 @@ def test_models_that_test_patients_were_used_for_before_are_counted() -> None:
     assert cedar.startswith("The test patients of cedar were used to evaluate 12 models before this job.")
 
 
+def test_noise_that_hides_a_hospital_is_named_as_what_it_is() -> None:
+    record = federation()
+    report = record.final_sites["birch"].report
+    assert report is not None
+    report.hospital_noise = 2.5
+    (caution,) = list_cautions(record)
+    assert caution.startswith("Noise hides birch as a whole: 2.5 times the norm")
+    assert caution.endswith("this is no protection by patient.")
+
+
 def test_what_an_algorithm_changes_about_results_is_stated() -> None:
     record = federation()
     record.settings["algorithm"] = {"name": "fedbn"}
