@@ -199,7 +199,7 @@ class TaskHandlers:
         earlier = self._evaluations(fl_ctx).admit_trained(weights) if participant.data.test else 0
         final = score_final_model(
             participant,
-            use_personal_model(participant, weights, model, self._settings, participant.memory, abort),
+            use_personal_model(participant, weights, model, self._settings, fl_ctx, abort),
             get_task(self._settings.task).evaluation,
             min_count=read_site_settings(fl_ctx, self._task).min_count,
             cancelled=lambda: abort.triggered,
@@ -232,7 +232,7 @@ class TaskHandlers:
             participant,
             self._settings,
             site,
-            use_personal_model(participant, weights, model, self._settings, participant.memory, abort),
+            use_personal_model(participant, weights, model, self._settings, fl_ctx, abort),
             model.total_rounds,
             memory=participant.memory,
             state=self._state,

@@ -84,10 +84,19 @@ STAYS = [name for name in WEIGHTS if FedBNAlgorithmSettings().stays(name)]
 
 
 @pytest.fixture
-def executor(tmp_path):
+def engine(tmp_path):
     engine = Engine(tmp_path / "workspace")
     at_site(engine, site(tmp_path, [f"P{number}" for number in range(1, 9)], test_fraction=0.3))
-    run = new_job_id()
+    return engine
+
+
+@pytest.fixture
+def run():
+    return new_job_id()
+
+
+@pytest.fixture
+def executor(tmp_path, engine, run):
     running = SiteExecutor(LEARNING_BN.model_dump(mode="json"), FEDBN)
 
     def ask(task, index, weights=WEIGHTS):
@@ -114,3 +123,12 @@ def test_a_site_uses_its_own_of_the_tested_round_and_keeps_that_model_for_its_ho
     for name in WEIGHTS:
         assert np.array_equal(last.weights[name], WEIGHTS[name]) == (name not in STAYS)
     assert any(not np.array_equal(last.weights[name], first.weights[name]) for name in STAYS)
+
+
+@pytest.mark.parametrize("run", ["simulate_job"])
+def test_a_simulated_site_keeps_its_model_in_the_job_s_folder(executor, engine):
+    ask, memory = executor
+    ask(TRAIN, 0)
+    ask(TEST, 1)
+    assert TrainedModel.load(engine.run_folder / PERSONAL_FOLDER, "best").round == 1
+    assert not memory.exists()

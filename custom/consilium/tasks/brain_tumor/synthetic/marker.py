@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec
 
@@ -44,7 +46,7 @@ class CohortMarker:
                 f"{root} is not empty and has no readable {MARKER}, so it is not a cohort; nothing was "
                 "written to it. Choose a new or empty folder."
             ) from error
-        if not isinstance(found, dict) or {key: found.get(key) for key in identity} != identity:
+        if not _is_of(found, spec, identity):
             raise ConfigurationError(
                 f"{root} holds a cohort of another specification or version (see {path}); nothing was "
                 f"changed. Choose another folder, or remove this one first: rm -r {root}"
@@ -57,3 +59,13 @@ class CohortMarker:
         draft = self.path.with_suffix(".json.new")
         draft.write_text(json.dumps({"complete": complete, **self.identity}, indent=2) + "\n")
         draft.replace(self.path)
+
+
+def _is_of(found: object, spec: CohortSpec, identity: dict[str, Any]) -> bool:
+    """Whether what a marker says is this cohort; a setting that it lacks has its default."""
+    if not isinstance(found, dict) or found.get("version") != identity["version"]:
+        return False
+    try:
+        return CohortSpec.model_validate(found.get("spec")) == spec
+    except ValidationError:
+        return False

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas
+from consilium.tasks.brain_tumor.synthetic.delineation import move_margin
 from consilium.tasks.brain_tumor.synthetic.field_of_view import short_field
 from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.head import Head, grow_head
@@ -23,7 +24,7 @@ class Patient:
 
     Args:
         images: One image a modality.
-        label: The truth, in the numbering of `Label`.
+        label: The truth as the hospital's raters draw it, in the numbering of `Label`.
     """
 
     images: dict[Modality, np.ndarray[Any, np.dtype[np.int16]]]
@@ -53,9 +54,11 @@ def make_patient(atlas: Atlas, grid: VoxelGrid, hospital: HospitalSpec, index: i
     if _is_dealt(hospital.cropped, index, turn=0.5):
         field = short_field(head.brain, tumor.label, grid.spacing_mm, field_rng)
     images = acquire(hospital.scanner, specimen, field, grid.spacing_mm, scan_rng)
+    shown = np.where(field, tumor.label, np.uint8(Label.BACKGROUND))
+    label = move_margin(shown, field, hospital.label_margin_mm, grid.spacing_mm)
     return Patient(
         images={modality: _on_grid(image, head, grid) for modality, image in images.items()},
-        label=_on_grid(np.where(field, tumor.label, np.uint8(Label.BACKGROUND)), head, grid),
+        label=_on_grid(label, head, grid),
     )
 
 

@@ -22,6 +22,7 @@ class HospitalSpec(BaseModel):
             so a hospital of 10 with 0.2 has exactly 2.
         cropped: Share of patients whose images lack the base of the brain, often its top, too.
         tumor_mix: How often each tumor size occurs.
+        label_margin_mm: How far beyond the edge of edema its raters draw; negative: within it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +34,7 @@ class HospitalSpec(BaseModel):
     missing_et: float = Field(default=0.1, ge=0, le=1)
     cropped: float = Field(default=0.0, ge=0, le=1)
     tumor_mix: TumorMix = TumorMix()
+    label_margin_mm: float = Field(default=0.0, ge=-6, le=6)
 
 
 class CohortSpec(Settings):

@@ -92,6 +92,18 @@ def test_another_cohorts_folder_is_rejected(tmp_path: Path, two_cases: CohortSpe
         make_cohort(two_cases.model_copy(update={"seed": 8}), tmp_path)
 
 
+def test_a_cohort_of_before_a_setting_was_added_is_the_same(tmp_path: Path, two_cases: CohortSpec) -> None:
+    make_cohort(two_cases, tmp_path)
+    marker = json.loads((tmp_path / "cohort.json").read_text())
+    for hospital in marker["spec"]["hospitals"]:
+        del hospital["label_margin_mm"]
+    (tmp_path / "cohort.json").write_text(json.dumps(marker))
+    assert make_cohort(two_cases, tmp_path).written == 0
+    moved = two_cases.hospitals[0].model_copy(update={"label_margin_mm": 1.0})
+    with pytest.raises(ConfigurationError, match="another specification"):
+        make_cohort(two_cases.model_copy(update={"hospitals": (moved,)}), tmp_path)
+
+
 def test_no_workers_is_rejected(tmp_path: Path, two_cases: CohortSpec) -> None:
     with pytest.raises(ConfigurationError, match="workers is 0"):
         make_cohort(two_cases, tmp_path, workers=0)
