@@ -3,7 +3,9 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, MessageType
+from nvflare.apis.fl_constant import ReservedTopic
+from nvflare.app_common.ccwf.common import Constant, make_task_name, topic_for_end_workflow
+from nvflare.fuel.f3.cellnet.defs import CellChannel, MessageHeaderKey, MessageType
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 
 from consilium.guard.message_rules import MessageRules
@@ -120,6 +122,32 @@ def test_streams_go_between_the_processes_of_one_job(origin, accepted, topic):
 def test_everything_else_is_rejected(me, neighbor, origin, destination, channel, topic, stream):
     message = headers(origin, destination, channel, topic, stream=stream)
     assert MessageRules(me).fault(neighbor, message) is not None
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        ReservedTopic.DO_TASK,  # cyclic and swarm: train on this model, and here is the final one
+        make_task_name(Constant.TN_PREFIX_SWARM, Constant.BASENAME_REQUEST_TO_SUBMIT_LEARN_RESULT),
+        f"{Constant.TOPIC_SHARE_RESULT}.workflow",
+    ],
+)
+def test_flare_s_workflows_from_site_to_site_are_neither_passed_on_nor_accepted(topic):
+    message = headers(f"south.{JOB}", f"north.{JOB}", CellChannel.AUX_COMMUNICATION, topic)
+    assert MessageRules("server").fault(f"south.{JOB}", message) == (
+        "it would have to be passed on from one party to another that has no part in its work"
+    )
+    assert MessageRules(f"north.{JOB}").fault("server", message) == (
+        "the process that delivers it can't speak for its origin"
+    )
+
+
+def test_the_server_s_end_of_such_a_workflow_is_not_accepted_either():
+    topic = topic_for_end_workflow("workflow")
+    message = headers(f"server.{JOB}", f"north.{JOB}", CellChannel.AUX_COMMUNICATION, topic)
+    assert MessageRules(f"north.{JOB}").fault("server", message) == (
+        "its receiver accepts no such message of its sender"
+    )
 
 
 @pytest.mark.parametrize(
