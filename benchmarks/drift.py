@@ -1,0 +1,104 @@
+r"""Federated algorithms on hospitals of very different size: mild and strong drift, on equal terms.
+
+Two cohorts of four synthetic hospitals train on 40, 16, 6 and 2 patients and test on 12 each. In `mild` they
+have one vendor's scanners; in `strong` the demo's scanners from 1 to 3 T, tumors of different sizes, and
+raters who draw edema 2 mm wider or tighter. Each run is a job of the catalog in FLARE's simulator with the
+same network, patch, steps and seed at 4 mm; beside federated averaging every hospital trains alone, and one
+model is trained on all patients, by the code of `consilium simulate --compare`.
+
+All runs on both cohorts, one seed; one to two CPU minutes each:
+
+    python benchmarks/drift.py --out runs/drift
+
+Three seeds (other patients, weights and samples), and each hospital left out of training once:
+
+    python benchmarks/drift.py --out runs/drift --seeds 0 1 2 --leave-out aster birch cedar dahlia
+
+Some of it, and a trial of a few minutes, which shows that everything runs and means nothing:
+
+    python benchmarks/drift.py --out runs/drift --cohorts strong --algorithms fedavg ditto
+    python benchmarks/drift.py --out runs/drift_quick --quick
+
+Repeat an interrupted command: runs that are done are not repeated. Results are OUT/result.md, OUT/result.json
+and OUT/drift.svg; `--write docs/drift.md` puts the tables into that page, without running anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from consilium.data.files import output_folder
+from consilium.errors import ConsiliumError
+from consilium.simulation.display import Display
+from drift_parts.cohorts import COHORTS, QUICK, WHOLE
+from drift_parts.outcome import Outcome
+from drift_parts.page import write_page, write_results
+from drift_parts.plan import ALGORITHMS, Effort, Run, plan_runs
+from drift_parts.runs import Runner
+from nnunet_parts.results import require_same_settings
+
+
+def main() -> None:
+    """Run what is missing, and write tables and plot."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # MONAI calls deprecated parts of its own.
+    options = _parser().parse_args()
+    effort = Effort(QUICK, rounds=2, steps=2) if options.quick else Effort(WHOLE, rounds=8, steps=20)
+    try:
+        out = output_folder(options.out, "--out")
+        require_same_settings(out, [repr(effort)], "runs")
+        with Display() as display:
+            runner = Runner(out, effort, display)
+            runs = plan_runs(options.cohorts, options.seeds, options.algorithms, options.leave_out)
+            if options.write is None:
+                _carry_out(runner, runs, display)
+            outcomes = _done(runner, runs)
+        print(write_results(out, outcomes))
+        if options.write is not None:
+            write_page(options.write, outcomes)
+    except ConsiliumError as error:
+        sys.exit(f"error: {error}")
+
+
+def _carry_out(runner: Runner, runs: list[Run], display: Display) -> None:
+    """Run what is missing; a job that fails is reported, and the others run."""
+    missing = [run for run in runs if not runner.outcome_file(run).exists()]
+    started, failed = time.monotonic(), []
+    for done, run in enumerate(missing):
+        left = (time.monotonic() - started) / done * (len(missing) - done) / 60 if done else None
+        estimate = "" if left is None else f", about {left:.0f} min left"
+        display.say(f"run {done + 1} of {len(missing)}: {run.name}{estimate}")
+        try:
+            runner.run(run)
+        except ConsiliumError as error:
+            failed.append(run.name)
+            display.say(f"{run.name} failed: {error}")
+        write_results(runner.out, _done(runner, runs))
+    if failed:
+        display.say(f"failed, and tried again by the next command: {', '.join(failed)}")
+
+
+def _done(runner: Runner, runs: list[Run]) -> dict[Run, Outcome]:
+    return {run: runner.run(run) for run in runs if runner.outcome_file(run).exists()}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("runs/drift"), help="folder for everything (default: %(default)s)")
+    add("--cohorts", nargs="+", choices=COHORTS, default=list(COHORTS), help="default: both")
+    add("--seeds", type=int, nargs="+", default=[0], help="default: 0")
+    add("--algorithms", nargs="+", choices=list(ALGORITHMS), default=list(ALGORITHMS), help="default: all")
+    add("--leave-out", nargs="+", choices=list(WHOLE.train), default=[], metavar="HOSPITAL")
+    add("--quick", action="store_true", help="two hospitals, two rounds of two steps")
+    add("--write", type=Path, metavar="PAGE", help="put the tables into this page, and run nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
