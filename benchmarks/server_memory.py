@@ -72,7 +72,7 @@ def control(network: str, sites: int, rule: str, folder: Path) -> None:
     from tests.unit.federation.rehearsal import Rehearsal
 
     from consilium.federation.rounds.persistor import WeightsPersistor
-    from consilium.tasks.brain_tumor.task import BrainTumorSettings
+    from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
     logging.disable(logging.CRITICAL)
     learning = BrainTumorSettings(network=network, local_steps=STEPS).model_dump(mode="json")

@@ -76,7 +76,7 @@ def measure(folder: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
     from consilium.site_check.folder import check_folder
     from consilium.site_check.job import SiteJob
     from consilium.tasks import get_task
-    from consilium.tasks.brain_tumor.task import BrainTumorSettings
+    from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
     torch.set_num_threads(1)
     learning = BrainTumorSettings(spacing_mm=1.0)
@@ -107,7 +107,7 @@ def measure(folder: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
         "statistics": lambda: gather_statistics(
             site("statistics"), task, progress=silent, cancelled=lambda: False
         ),
-        "readiness": lambda: examine_cases(site("readiness"), task),
+        "readiness": lambda: examine_cases(site("readiness"), task.cases),
         "check": lambda: check_folder(cases, SiteJob("job", learning, (), {}), state=folder / "check"),
     }
     sys.addaudithook(hook)

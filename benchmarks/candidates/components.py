@@ -214,12 +214,18 @@ class ChangedMethod(BrainTumorMethod):
         self._encoded = super().encode_targets(targets)
         return self._encoded
 
-    def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
+    def augment(
+        self,
+        inputs: Tensor,
+        share: BatchShare,
+        generator: torch.Generator,
+        settings: SegmentationSettings,
+    ) -> Tensor:
         """Change the batch."""
         assert self._encoded is not None
         for change in self._component.augmentation:
             change(inputs, self._encoded, share, generator)
-        return super().augment(inputs, share, generator) if self._component.contrast else inputs
+        return super().augment(inputs, share, generator, settings) if self._component.contrast else inputs
 
 
 BASELINE: Final = "baseline"

@@ -42,6 +42,7 @@ class RefusalCode(str, Enum):
     DATASET = "dataset"
     NO_LABELED_CASE = "no_labeled_case"
     LEFT_OUT = "left_out"
+    MISSING_INPUTS = "missing_inputs"
     LOST_CASES = "lost_cases"
     FEW_PATIENTS = "few_patients"
     FEW_PATIENTS_A_ROUND = "few_patients_a_round"
@@ -113,6 +114,7 @@ _LASTING = frozenset(
     {
         RefusalCode.VERSIONS,
         RefusalCode.TASK,
+        RefusalCode.MISSING_INPUTS,
         RefusalCode.LOST_CASES,
         RefusalCode.FEW_PATIENTS,
         RefusalCode.FEW_PATIENTS_A_ROUND,

@@ -15,7 +15,7 @@ from consilium.simulation.environment import with_split_salts
 from consilium.simulation.hospitals import site_settings
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.label_conventions import Tissue
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 from .studies import Study, export, read_json, simulate
 

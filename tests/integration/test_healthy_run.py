@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from consilium.learning.model_file import load_model
 from consilium.learning.network_state import initial_weights
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 from .accounts import NO_OTHER_ACCOUNT, everything_in, open_to_others, opened_by_nobody
 from .studies import SMALL

@@ -27,7 +27,7 @@ from consilium.participant.participant import Participant
 from consilium.participant.site_data import prepare_site
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 from .studies import ANY_NUMBER, wait_until
 

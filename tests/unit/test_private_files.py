@@ -41,7 +41,8 @@ from consilium.report.training.build import build_report
 from consilium.report.write import write_report
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
+from consilium.tasks.brain_tumor.task import BrainTumor
 from consilium.tasks.case_statistics import KeptStatistics
 from consilium.tasks.segmentation.pictures import render_patient
 from consilium.tasks.segmentation.regions import to_regions

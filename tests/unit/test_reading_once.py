@@ -49,7 +49,7 @@ def statistics(settings):
 
 
 def readiness(settings):
-    return assess(examine_cases(settings, get_task("brain_tumor")), settings, LEARNING, {})
+    return assess(examine_cases(settings, get_task("brain_tumor").cases), settings, LEARNING, {})
 
 
 def check(settings):

@@ -88,6 +88,9 @@ def _training(evidence: Evidence) -> Iterator[str]:
             ("rounds of the job", f"{len(record.rounds)} of {record.rounds_planned}, {record.status}"),
         ]
     yield from _table(("what", "value"), rows)
+    if model.learning.caution:
+        yield ""
+        yield plain(model.learning.caution)
     if record is None:
         yield ""
         yield from _without_record(model.standalone)

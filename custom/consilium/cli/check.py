@@ -13,6 +13,7 @@ from consilium.cli.findings_table import print_findings
 from consilium.cli.options import (
     ACCEPTED_HELP,
     CONVENTION_HELP,
+    MISSING_HELP,
     PATIENTS_HELP,
     FileEndings,
     JobToCheck,
@@ -92,6 +93,9 @@ def check(
         ),
     ] = None,
     file_ending: FileEndings = None,
+    missing: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGE", help=MISSING_HELP, show_default=False)
+    ] = None,
     accepted: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help=ACCEPTED_HELP, show_default=False),
@@ -154,6 +158,7 @@ def check(
             convention=parse_convention(convention, case_format) if convention else None,
             patients_file=patients,
             file_endings=parse_endings(file_ending or (), case_format),
+            missing_inputs=missing or (),
             accepted=accepted,
             state=state or default_state(),
             workers=workers or os.cpu_count() or 1,

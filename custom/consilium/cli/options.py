@@ -19,6 +19,10 @@ CONVENTION_HELP: Final = (
     "them. Without it, names and values decide."
 )
 
+MISSING_HELP: Final = (
+    "Image that a hospital doesn't acquire, by the task's name: cases without it are used, as in jobs whose "
+    "models learn to do without images. It is missing_inputs of a site's settings."
+)
 SUBGROUPS_HELP: Final = (
     "CSV file of a hospital's subgroups, such as patient,age band,scanner; an evaluation of models reports "
     "the large enough ones."

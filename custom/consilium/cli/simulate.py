@@ -20,9 +20,11 @@ from consilium.cli.site_options import (
     AcceptedFiles,
     Conventions,
     Evaluators,
+    MissingInputs,
     PatientsFiles,
     parse_conventions,
     parse_files,
+    parse_missing,
     parse_sites,
 )
 from consilium.cli.terminal import LOADING, say_result
@@ -58,6 +60,7 @@ def simulate(
     evaluates: Evaluators = None,
     convention: Conventions = None,
     file_ending: FileEndings = None,
+    missing: MissingInputs = None,
     patients: PatientsFiles = None,
     accepted: AcceptedFiles = None,
     subgroups: Annotated[
@@ -115,13 +118,15 @@ def simulate(
 
         conventions: Mapping[str, str] = {}
         endings: Mapping[str, tuple[str, ...]] = {}
-        if convention or file_ending:
+        lacking: Mapping[str, tuple[str, ...]] = {}
+        if convention or file_ending or missing:
             from consilium.site_check.job import load_site_job
             from consilium.tasks import get_task
 
             case_format = get_task(load_site_job(str(job)).learning.task).cases
             conventions = parse_conventions(convention or (), sites, case_format)
             endings = parse_endings(file_ending or (), case_format)
+            lacking = parse_missing(missing or (), sites, case_format)
         done = run(
             job,
             sites,
@@ -131,6 +136,7 @@ def simulate(
             names=NamesAndLabels(
                 conventions=conventions,
                 file_endings=endings,
+                missing_inputs=lacking,
                 patients_files=parse_files("--patients", patients or (), sites),
                 accepted_files=parse_files("--accepted", accepted or (), sites),
                 subgroups_files=parse_files("--subgroups", subgroups or (), sites),

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.options import ACCEPTED_HELP, CONVENTION_HELP, PATIENTS_HELP, parse_convention
+from consilium.cli.options import (
+    ACCEPTED_HELP,
+    CONVENTION_HELP,
+    MISSING_HELP,
+    PATIENTS_HELP,
+    parse_convention,
+)
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,6 +36,10 @@ Conventions = Annotated[
         help=f"At one site or at all. {CONVENTION_HELP}",
         show_default=False,
     ),
+]
+MissingInputs = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=IMAGE", help=MISSING_HELP, show_default=False),
 ]
 PatientsFiles = Annotated[
     list[str] | None,
@@ -87,6 +97,33 @@ def parse_conventions(
             )
     for_all = {} if "" not in stated else dict.fromkeys(names, stated[""])
     return {**for_all, **{site: convention for site, convention in stated.items() if site}}
+
+
+def parse_missing(
+    assignments: Iterable[str], sites: Iterable[str], case_format: CaseFormat
+) -> Mapping[str, tuple[str, ...]]:
+    """Read `--missing SITE=IMAGE`, given as often as needed.
+
+    Args:
+        assignments: The options.
+        sites: The names of the sites.
+        case_format: Of the job's task.
+
+    Raises:
+        ConfigurationError: One does not have this form, or a site or an image is unknown.
+    """
+    names = list(sites)
+    missing: dict[str, tuple[str, ...]] = {}
+    for assignment in assignments:
+        site, equals, image = assignment.partition("=")
+        if not equals or not image or site not in names:
+            raise ConfigurationError(
+                f"--missing {assignment!r} is not of the form NAME=IMAGE with the name of a site; named: "
+                f"{', '.join(names)}"
+            )
+        case_format.lacking([image])
+        missing[site] = (*missing.get(site, ()), image)
+    return missing
 
 
 def parse_files(

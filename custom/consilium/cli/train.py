@@ -21,9 +21,11 @@ from consilium.cli.site_options import (
     AcceptedFiles,
     Conventions,
     Evaluators,
+    MissingInputs,
     PatientsFiles,
     parse_conventions,
     parse_files,
+    parse_missing,
     parse_sites,
 )
 from consilium.cli.terminal import LOADING, say_result
@@ -93,6 +95,7 @@ def train(
     evaluates: Evaluators = None,
     convention: Conventions = None,
     file_ending: FileEndings = None,
+    missing: MissingInputs = None,
     patients: PatientsFiles = None,
     accepted: AcceptedFiles = None,
     min_patients: Annotated[
@@ -119,11 +122,11 @@ def train(
         raise ConfigurationError(
             "name the cases: either --site NAME=DIR, once or several times, or --kit KIT"
         )
-    of_kit = (evaluates, convention, file_ending, patients, accepted, min_patients)
+    of_kit = (evaluates, convention, file_ending, missing, patients, accepted, min_patients)
     if kit is not None and any(of_kit):
         raise ConfigurationError(
             "the kit's local/privacy.json says everything about its cases: leave --evaluates, --convention, "
-            "--file-ending, --patients, --accepted and --min-patients out"
+            "--file-ending, --missing, --patients, --accepted and --min-patients out"
         )
     folders = parse_sites(site or ())
     with Display() as display:
@@ -138,10 +141,12 @@ def train(
         changes = parse_changes(change or ())
         conventions: Mapping[str, str] = {}
         endings: Mapping[str, tuple[str, ...]] = {}
-        if convention or file_ending:
+        lacking: Mapping[str, tuple[str, ...]] = {}
+        if convention or file_ending or missing:
             case_format = get_task(TrainingJob.open(job, changes).learning.task).cases
             conventions = parse_conventions(convention or (), folders, case_format)
             endings = parse_endings(file_ending or (), case_format)
+            lacking = parse_missing(missing or (), folders, case_format)
         stated = device != "auto" or threads is not None
         machine = {"device": device, "cpu_threads": threads}
         done = run(
@@ -154,6 +159,7 @@ def train(
             names=NamesAndLabels(
                 conventions=conventions,
                 file_endings=endings,
+                missing_inputs=lacking,
                 patients_files=parse_files("--patients", patients or (), folders),
                 accepted_files=parse_files("--accepted", accepted or (), folders),
             ),

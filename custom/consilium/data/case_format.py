@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -158,6 +158,10 @@ class CaseFormat(CasePreparation, Protocol):
         """Names of the images that a case must have, in the network's order."""
 
     @property
+    def may_lack(self) -> tuple[str, ...]:
+        """Names of the images without which a case is used all the same; see `lacking`."""
+
+    @property
     def layouts(self) -> tuple[str, ...]:
         """Names of all layouts that `open_folder` may recognize; the server accepts no other from a site."""
 
@@ -175,6 +179,18 @@ class CaseFormat(CasePreparation, Protocol):
 
     def preparation(self, job: BaseModel) -> PreparationSettings:
         """Select from a job's settings those that preparation depends on."""
+
+    def lacking(self, inputs: Collection[str]) -> CaseFormat:
+        """Return the format of cases that may lack some images, and are used without them.
+
+        Of each case at least one image is needed. One that lacks images has a finding of `ABSENT_IMAGE`.
+
+        Args:
+            inputs: Names of the images that may be missing.
+
+        Raises:
+            ConfigurationError: A name is none of its inputs, or the problem has no use for incomplete cases.
+        """
 
     def check_endings(self, endings: Mapping[str, Sequence[str]]) -> None:
         """Check a hospital's additional endings of file names.

@@ -80,7 +80,13 @@ class DataCode(ProblemCode):
     MISSING_IMAGE = error(
         "missing_image",
         "image missing",
-        "Add the missing image file to the case's folder, or remove the case.",
+        "Add the missing image file to the case's folder, or remove the case. A hospital that doesn't "
+        "acquire an image can agree to use cases without it: missing_inputs in its settings (docs/data.md).",
+    )
+    ABSENT_IMAGE = info(
+        "absent_image",
+        "used without an image",
+        "No action: the model was trained for it. If the image exists, name its file as the layout has it.",
     )
     NO_LABEL = warning(
         "no_label",

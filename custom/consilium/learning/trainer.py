@@ -272,7 +272,8 @@ class Trainer:
         for first in range(0, len(batch[2]), at_once):
             inputs, targets = (one[first : first + at_once] for one in batch[:2])
             encoded = self._method.encode_targets(targets.to(self._device.torch_device))
-            inputs = self._method.augment(self._device.move(inputs).float(), self._share, self._random)
+            moved = self._device.move(inputs).float()
+            inputs = self._method.augment(moved, self._share, self._random, self._settings)
             parts.append((inputs, encoded))
         if len(parts) < 2:
             return parts[0] if parts else batch[:2]

@@ -1,4 +1,4 @@
-"""Cases of a site that a job may use, with a file at the site that names those left out."""
+"""Cases of a site without an error, with a file at the site that names those left out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from consilium.counts import Count, list_counts
+from consilium.counts import Count
 from consilium.data.case import FolderError
-from consilium.data.case_format import Progress
+from consilium.data.case_format import CaseFormat, Progress
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks import AcceptedFindings, CheckedCohort, check_cohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
@@ -21,10 +21,8 @@ from consilium.data.finding import Finding
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
 from consilium.participant.patient_register import PatientRegister
-from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.participant.withdrawals import Withdrawals
-from consilium.tasks.base import Task
 
 _logger = logging.getLogger(__name__)
 
@@ -32,39 +30,9 @@ QUARANTINE_FILE: Final = "quarantine.json"
 """In the site's cache_dir: every case that is left out, by id, and why. It never leaves the site."""
 
 
-def admit_cases(
-    site: SiteSettings,
-    task: Task,
-    *,
-    products: Sequence[CaseProduct[Any]] = (),
-    progress: Progress | None = None,
-    cancelled: Callable[[], bool] | None = None,
-) -> CheckedCohort:
-    """Find and check a site's cases; decline if more of them are left out than the hospital tolerates.
-
-    Arguments, result and errors are those of `examine_cases`.
-
-    Raises:
-        SiteRefusal: See `left_out_reason` as well.
-    """
-    checked = examine_cases(site, task, products=products, progress=progress, cancelled=cancelled)
-    reason = left_out_reason(checked, site)
-    if reason is not None:
-        cohort = checked.cohort
-        with open_register(site, cohort.patients.examinations) as register:
-            counts = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
-        raise SiteRefusal(
-            f"{reason} ({list_counts(counts)})",
-            code=RefusalCode.LEFT_OUT,
-            left_out=counts,
-            details=[problem.describe() for problem in checked.cohort.problems],
-        )
-    return checked
-
-
 def examine_cases(
     site: SiteSettings,
-    task: Task,
+    case_format: CaseFormat,
     *,
     products: Sequence[CaseProduct[Any]] = (),
     progress: Progress | None = None,
@@ -74,7 +42,7 @@ def examine_cases(
 
     Args:
         site: What the hospital decides.
-        task: What is to be learned.
+        case_format: How its cases are found and read; see `site_case_format`.
         products: What else to make of the cases without an error, from the same reading.
         progress: Called for each case.
         cancelled: Asked before every case.
@@ -90,10 +58,10 @@ def examine_cases(
     accepted = read_accepted(site)
     index = SourceIndex(site.cache_dir)
     try:
-        cohort = _find_cases(site, task, index, progress)
+        cohort = _find_cases(site, case_format, index, progress)
         checked = check_cohort(
             cohort,
-            case_format=task.cases,
+            case_format=case_format,
             folder=site.cache_dir,
             index=index,
             products=products,
@@ -111,13 +79,13 @@ def examine_cases(
 
 
 def read_site_cohort(
-    site: SiteSettings, task: Task, *, index: SourceIndex, progress: Progress | None = None
+    site: SiteSettings, case_format: CaseFormat, *, index: SourceIndex, progress: Progress | None = None
 ) -> Cohort:
     """Find a site's cases by names and labels; images are not examined. Those of withdrawn patients are none.
 
     Args:
         site: What the hospital decides.
-        task: What is to be learned.
+        case_format: How its cases are found and read; see `site_case_format`.
         index: What is known of the files.
         progress: Called for each case.
 
@@ -128,7 +96,7 @@ def read_site_cohort(
     withdrawals = Withdrawals.read(site.withdrawn_patients)
     cohort = read_cohort(
         site.dataset,
-        case_format=task.cases,
+        case_format=case_format,
         convention=site.label_convention,
         patients_file=site.patients_file,
         file_endings=site.file_endings,
@@ -141,7 +109,7 @@ def read_site_cohort(
 def recall_site_cohort(
     cohort: Cohort,
     site: SiteSettings,
-    task: Task,
+    case_format: CaseFormat,
     *,
     index: SourceIndex,
     folders: Sequence[Path],
@@ -151,7 +119,7 @@ def recall_site_cohort(
     Args:
         cohort: As `read_site_cohort` returns it.
         site: What the hospital decides.
-        task: What is to be learned.
+        case_format: How its cases are found and read; see `site_case_format`.
         index: What is known of the files.
         folders: Where an earlier check may have kept what it found.
 
@@ -162,12 +130,14 @@ def recall_site_cohort(
         ConfigurationError: The file of accepted findings can't be used.
     """
     accepted = AcceptedFindings.find(site.accepted_findings, site.state_dir)
-    return recall_cohort(cohort, case_format=task.cases, folders=folders, index=index, accepted=accepted)
+    return recall_cohort(cohort, case_format=case_format, folders=folders, index=index, accepted=accepted)
 
 
-def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Progress | None) -> Cohort:
+def _find_cases(
+    site: SiteSettings, case_format: CaseFormat, index: SourceIndex, progress: Progress | None
+) -> Cohort:
     try:
-        return read_site_cohort(site, task, index=index, progress=progress)
+        return read_site_cohort(site, case_format, index=index, progress=progress)
     except (DataError, ConfigurationError) as error:
         why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "see there"
         raise SiteRefusal(
@@ -191,18 +161,6 @@ def read_accepted(site: SiteSettings) -> AcceptedFindings:
             code=RefusalCode.DATASET,
             details=[str(error)],
         ) from error
-
-
-def left_out_reason(checked: CheckedCohort, site: SiteSettings) -> str | None:
-    """Say that more is left out than the hospital tolerates; None if not.
-
-    A site without any labeled case can do nothing, and has its own reason for it.
-    """
-    used, left_out = len(checked.cohort.cases), len(checked.cohort.problems)
-    labeled = any(case.labeled for case in checked.cohort.cases)
-    if not labeled or left_out <= site.max_left_out * (used + left_out):
-        return None
-    return f"more than {site.max_left_out:.0%} of the cases would be left out, which its max_left_out forbids"
 
 
 def left_out_by_code(problems: Iterable[Finding]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from consilium.data.checks import CheckedCohort
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
+from consilium.participant.case_admission import admit_cases, site_case_format
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import (
     ScoreMinimum,
@@ -22,7 +23,7 @@ from consilium.participant.patient_selection import (
     select_cases,
 )
 from consilium.participant.register_files import open_register
-from consilium.participant.site_cases import admit_cases, count_left_out
+from consilium.participant.site_cases import count_left_out
 from consilium.participant.site_settings import Role, SiteSettings
 from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
@@ -249,11 +250,11 @@ def prepare_cases(
     task = get_task(learning.task)
     cache = CaseCache(
         site.cache_dir,
-        case_format=task.cases,
+        case_format=site_case_format(site, task, learning),
         settings=task.cases.preparation(learning),
         max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
     )
-    checked = admit_cases(site, task, products=(cache,), progress=progress, cancelled=cancelled)
+    checked = admit_cases(site, task, learning, products=(cache,), progress=progress, cancelled=cancelled)
     return checked, cache.collect(checked.cohort, checked.made)
 
 

@@ -33,6 +33,7 @@ class TaskData(Settings):
     label_convention: str | None = Field(default=None, max_length=64, description="One that the task knows.")
     patients_file: Path | None = None
     file_endings: dict[str, tuple[str, ...]] = Field(default={})
+    missing_inputs: tuple[Name, ...] = Field(default=(), max_length=16)
     accepted_findings: Path | None = None
     subgroups_file: Path | None = None
     local_only_model: Path | None = None
@@ -82,6 +83,12 @@ class SiteSettings(ComputeSettings):
         default={},
         description="Endings of file names to read beside the known ones: input, or label, to endings, "
         'such as {"label": ["mask"]}.',
+    )
+    missing_inputs: tuple[Name, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Images that this hospital doesn't acquire, by the task's names: its cases without them "
+        "are used in jobs whose models learn to do without images, and in statistics.",
     )
     max_left_out: float = Field(
         default=0.5,
@@ -225,14 +232,15 @@ class SiteSettings(ComputeSettings):
         return self
 
     @model_validator(mode="after")
-    def _endings_are_of_inputs(self) -> Self:
+    def _names_are_of_inputs(self) -> Self:
         """A typing error in the name of an input would leave out every case, and only once a job runs."""
         for name, own in self.tasks.items():
-            problem = _ending_problem(name, own.file_endings)
-            if problem:
+            if problem := _input_problem(name, own.file_endings, own.missing_inputs):
                 raise ValueError(f"tasks.{name}.{problem}")
-        if self.file_endings:
-            problems = [_ending_problem(name, self.file_endings) for name in (*TASKS, *self.tasks)]
+        if self.file_endings or self.missing_inputs:
+            problems = [
+                _input_problem(name, self.file_endings, self.missing_inputs) for name in (*TASKS, *self.tasks)
+            ]
             if all(problems):  # for all tasks, so it is enough that one of them knows these inputs
                 raise ValueError(problems[-1])
         return self
@@ -261,9 +269,9 @@ def list_installed() -> dict[str, TaskData]:
     return {name: TaskData() for name in task_names() if not is_built_in(name)}
 
 
-def _ending_problem(task: str, endings: Mapping[str, Sequence[str]]) -> str | None:
-    """What is wrong with endings for a task; None if nothing, or if the task is not installed here."""
-    if not endings:
+def _input_problem(task: str, endings: Mapping[str, Sequence[str]], missing: Sequence[str]) -> str | None:
+    """What is wrong with names of a task's inputs; None if nothing, or if the task is not installed here."""
+    if not endings and not missing:
         return None
     try:
         case_format = get_task(task).cases
@@ -271,6 +279,8 @@ def _ending_problem(task: str, endings: Mapping[str, Sequence[str]]) -> str | No
         return None  # said where a job asks for it
     try:
         case_format.check_endings(endings)
+        if missing:
+            case_format.lacking(missing)
     except ConfigurationError as error:
         return str(error)
     return None

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from consilium.counts import Count
 from consilium.data.case_format import Progress
 from consilium.data.finding import Finding
+from consilium.participant.case_admission import admit_cases
 from consilium.participant.register_files import open_register
-from consilium.participant.site_cases import admit_cases, count_left_out
+from consilium.participant.site_cases import count_left_out
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
 from consilium.tasks.case_statistics import CaseStatistics, KeptStatistics

@@ -79,7 +79,7 @@ class CaseRun:
     ) -> None:
         self._work, self._accepted, self._comparing = work, accepted, comparing
         self._model, self._folder, self._index = work.model, work.folder, index
-        self._format = work.task.cases
+        self._format = work.model.case_format
         self._findings = KeptFindings(self._folder.state, self._format, accepted)
         self._cache = CaseCache(
             self._folder.prepared,

@@ -121,7 +121,7 @@ def evaluate(
         run = CaseRun(scorer, accepted_findings, index, comparing=True)
         cohort = find_labeled_inputs(
             data,
-            trained.task.cases,
+            trained.case_format,
             index=index,
             convention=convention,
             patients_file=patients,

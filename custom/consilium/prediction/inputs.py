@@ -99,10 +99,11 @@ def find_labeled_inputs(
 
 def _named_case(files: Mapping[str, Path], case_format: CaseFormat) -> Cohort:
     wanted = case_format.inputs
-    missing, unknown = [one for one in wanted if one not in files], sorted(files.keys() - set(wanted))
-    if missing or unknown:
+    absent = [one for one in wanted if one not in files]
+    missing, unknown = [one for one in absent if one not in case_format.may_lack], files.keys() - set(wanted)
+    if missing or unknown or not files:
         reasons = [f"{', '.join(missing)} missing"] if missing else []
-        reasons += [f"{', '.join(unknown)} not known"] if unknown else []
+        reasons += [f"{', '.join(sorted(unknown))} not known"] if unknown else []
         raise ConfigurationError(
             f"a case of {case_format.name} has {', '.join(wanted)}; given: {', '.join(files) or 'none'} "
             f"({'; '.join(reasons)})"
@@ -110,10 +111,14 @@ def _named_case(files: Mapping[str, Path], case_format: CaseFormat) -> Cohort:
     for name, path in files.items():
         if not path.is_file():
             raise ConfigurationError(f"{name}: there is no file {path}")
-    images = {name: ImageFile(files[name]) for name in wanted}
+    images = {name: ImageFile(files[name]) for name in wanted if name in files}
     identity = _common_name([path.name for path in files.values()])
     case = Case(id=identity, patient=identity, images=images, target=None)
-    return Cohort(NAMED_FILES, None, cases=(case,), problems=())
+    notices = tuple(
+        Finding(code=DataCode.ABSENT_IMAGE, case_id=identity, detail=f"No {name} image is named.", image=name)
+        for name in absent
+    )
+    return Cohort(NAMED_FILES, None, cases=(case,), problems=(), notices=notices)
 
 
 def _common_name(names: Sequence[str]) -> str:

@@ -94,7 +94,7 @@ def predict(
     if pictures and trained.task.presentation is None:
         raise ConfigurationError(f"task {trained.task.name} has no pictures; leave --pictures out")
     accepted_findings = AcceptedFindings.read(accepted)
-    cohort = select_cases(find_inputs(given, trained.task.cases, file_endings=file_endings), only)
+    cohort = select_cases(find_inputs(given, trained.case_format, file_endings=file_endings), only)
     machine = compute or ComputeSettings()
     with OutputFolder.open(Path(out)) as folder, failures_to_write(folder.path):
         writer = CaseWriter(trained, folder, options, machine, mirror=mirror, pictures=pictures)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from consilium.counts import counted
+from consilium.data.case_format import CaseFormat
 from consilium.errors import ConfigurationError, DataError
 from consilium.learning.initial_model import Origin, read_origin
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_matching, read_metadata
@@ -59,6 +60,12 @@ class TrainedModel:
     def task(self) -> Task:
         """What it predicts."""
         return get_task(self.learning.task)
+
+    @property
+    def case_format(self) -> CaseFormat:
+        """How its cases are found and read: without some images, if it has learned to do without them."""
+        cases = self.task.cases
+        return cases.lacking(cases.inputs) if self.learning.accepts_missing_inputs else cases
 
     def read_file(self) -> bytes:
         """Return the content of the file, which is the one that was checked.

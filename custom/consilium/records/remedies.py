@@ -30,6 +30,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "it can take part again with labeled ones",
     RefusalCode.LEFT_OUT: "`consilium check DATASET` at the site names the cases and what fixes each; or its "
     "IT department raises max_left_out",
+    RefusalCode.MISSING_INPUTS: "the hospital agrees to do without the image (missing_inputs in its "
+    "local/privacy.json), and the job is one whose model learns to (docs/jobs.md)",
     RefusalCode.LOST_CASES: "the site's log names the cases; its IT department looks at the disk of "
     "cache_dir, and the next job prepares them again",
     RefusalCode.FEW_PATIENTS: "the site has too few patients for its own min_training_patients, or for "

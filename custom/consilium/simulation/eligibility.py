@@ -12,6 +12,7 @@ from consilium.data.checks import CheckedCohort
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role
+from consilium.participant.case_admission import site_case_format
 from consilium.participant.site_cases import read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.exported_job import ExportedJob
@@ -76,12 +77,15 @@ def _show_count(show: Callable[[str], None], name: str, done: int, total: int, w
 
 
 def _assess_site(site: SiteSettings, job: ExportedJob, progress: Progress, *, keep: bool) -> _Site:
-    task, folders = get_task(job.learning.task), (site.cache_dir,)
+    case_format, folders = (
+        site_case_format(site, get_task(job.learning.task), job.learning),
+        (site.cache_dir,),
+    )
     index = SourceIndex(site.cache_dir) if keep else SourceIndex(also=folders)
     try:
         index.begin()
-        cohort = read_site_cohort(site, task, index=index, progress=progress)
-        known = recall_site_cohort(cohort, site, task, index=index, folders=folders)
+        cohort = read_site_cohort(site, case_format, index=index, progress=progress)
+        known = recall_site_cohort(cohort, site, case_format, index=index, folders=folders)
         checked = known or CheckedCohort(cohort, ())
         expected = expect_role(checked, site, job.learning)
     except (ConfigurationError, DataError, OSError) as error:

@@ -31,6 +31,7 @@ class NamesAndLabels:
     Args:
         conventions: Site name to what its label values mean; the others' are found from names and values.
         file_endings: Endings of file names to read at all of them beside the known ones.
+        missing_inputs: Site name to the images that it doesn't acquire.
         patients_files: Site name to the file that declares its patients.
         accepted_files: Site name to the file of findings that it accepts.
         subgroups_files: Site name to the file of subgroups that it wants models evaluated in.
@@ -39,6 +40,7 @@ class NamesAndLabels:
 
     conventions: Mapping[str, str] = field(default_factory=dict)
     file_endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patients_files: Mapping[str, Path] = field(default_factory=dict)
     accepted_files: Mapping[str, Path] = field(default_factory=dict)
     subgroups_files: Mapping[str, Path] = field(default_factory=dict)
@@ -96,6 +98,7 @@ def site_settings(
             role="evaluates" if name in evaluators else "trains",
             label_convention=said.conventions.get(name),
             file_endings=dict(said.file_endings),
+            missing_inputs=said.missing_inputs.get(name, ()),
             patients_file=_absolute(said.patients_files.get(name)),
             accepted_findings=_absolute(said.accepted_files.get(name)),
             subgroups_file=_absolute(said.subgroups_files.get(name)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 
 from consilium.counts import counted, list_counts
 from consilium.data.case import FolderError
@@ -14,6 +15,7 @@ from consilium.data.problem_code import known_codes
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role
+from consilium.participant.case_admission import site_case_format
 from consilium.participant.patient_selection import describe_sets, describe_withheld, lack_of_patients
 from consilium.participant.site_cases import left_out_by_code, read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
@@ -47,11 +49,11 @@ def check_dataset(
     Returns:
         The findings, and the cohort if the folder as a whole can be used.
     """
-    task = get_task(learning.task)
+    case_format = site_case_format(site, get_task(learning.task), learning)
     folders = (default_state(), site.cache_dir)
     index = SourceIndex(also=folders)
     try:
-        cohort = read_site_cohort(site, task, index=index, progress=progress)
+        cohort = read_site_cohort(site, case_format, index=index, progress=progress)
     except (DataError, ConfigurationError) as error:
         why = (
             f"{error.code.summary} ({error.code.value})"
@@ -66,7 +68,7 @@ def check_dataset(
         )
         return [failure, LABELS.skipped("the folder can't be used")], None
     try:
-        checked = recall_site_cohort(cohort, site, task, index=index, folders=folders)
+        checked = recall_site_cohort(cohort, site, case_format, index=index, folders=folders)
     except ConfigurationError as error:
         failure = CASES.failed(
             "the file of accepted findings can't be used",
@@ -82,7 +84,7 @@ def check_dataset(
 def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
     """Assess cases that were read: nothing else is left out by a job."""
     cohort = checked.cohort
-    seen = f"{_describe(cohort)}; every case was checked"
+    seen = f"{_describe(cohort, learning)}; every case was checked"
     data, named = _count(cohort, checked=True), _name(cohort)
     try:
         expected = expect_role(checked, site, learning)
@@ -113,7 +115,7 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
 
 def _evaluate_unchecked(cohort: Cohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
     """Assess cases by their names and labels; images may leave more of them out."""
-    seen, remedy = f"{_describe(cohort)}; images NOT checked", _remedy(cohort, *_CHECK)
+    seen, remedy = f"{_describe(cohort, learning)}; images NOT checked", _remedy(cohort, *_CHECK)
     data, named = _count(cohort, checked=False), _name(cohort)
     details = [f"consilium check {shlex.quote(str(site.dataset))}"]
     if site.label_convention:
@@ -122,6 +124,7 @@ def _evaluate_unchecked(cohort: Cohort, site: SiteSettings, learning: LearningSe
         details[0] += f" --patients {shlex.quote(str(site.patients_file))}"
     for role, endings in site.file_endings.items():
         details[0] += "".join(f" --file-ending {shlex.quote(f'{role}={ending}')}" for ending in endings)
+    details[0] += "".join(f" --missing {name}" for name in site.missing_inputs)
     patients = _labeled_patients(cohort)
     if not patients:
         return CASES.failed(seen, _remedy(cohort), data=data, cases=named)
@@ -138,7 +141,7 @@ def _expect_withheld(site: SiteSettings, learning: LearningSettings, patients: i
     return describe_withheld(site, get_task(learning.task), validation, test)
 
 
-def _describe(cohort: Cohort) -> str:
+def _describe(cohort: Cohort, learning: LearningSettings) -> str:
     labeled = sum(case.labeled for case in cohort.cases)
     seen = (
         f"{counted(labeled, 'labeled case')} of {counted(_labeled_patients(cohort), 'patient')}, "
@@ -146,7 +149,12 @@ def _describe(cohort: Cohort) -> str:
         f"unlabeled; layout {cohort.layout}"
     )
     by_code = left_out_by_code(cohort.problems)
-    return f"{seen}; left out: {list_counts(by_code)}" if by_code else seen
+    if not by_code:
+        return seen
+    inputs = get_task(learning.task).cases.inputs
+    missing = Counter(name for case in cohort.left_out for name in inputs if name not in case.images)
+    images = f" (missing: {list_counts(missing)})" if missing else ""
+    return f"{seen}; left out: {list_counts(by_code)}{images}"
 
 
 def _count(cohort: Cohort, *, checked: bool) -> dict[str, object]:

@@ -49,6 +49,7 @@ def check_folder(
     convention: str | None = None,
     patients_file: Path | None = None,
     file_endings: Mapping[str, Sequence[str]] | None = None,
+    missing_inputs: Sequence[str] = (),
     accepted: Path | None = None,
     state: Path | None = None,
     workers: int = 1,
@@ -74,6 +75,7 @@ def check_folder(
         convention: What label values mean; default: found from names and values.
         patients_file: Which cases are of one patient; default: see `read_cohort`.
         file_endings: Endings of file names to read beside the known ones.
+        missing_inputs: Images that the hospital doesn't acquire: cases without them are used.
         accepted: A file of findings that the hospital accepts, see `AcceptedFindings`.
         state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
             Default: below the user's cache folder.
@@ -81,12 +83,15 @@ def check_folder(
         progress: Called with each case.
 
     Raises:
-        ConfigurationError: `state` is in the dataset or can't be written, or `accepted` can't be used.
+        ConfigurationError: An image is none of the task's, `state` is in the dataset or can't be written, or
+            `accepted` can't be used.
     """
     state = state or default_state()
     require_outside(state, folder, "--state")
     accepted_findings = AcceptedFindings.read(accepted)
     case_format = get_task(job.learning.task).cases
+    if missing_inputs:
+        case_format = case_format.lacking(missing_inputs)
     index = SourceIndex(state)
     try:
         cohort = read_cohort(

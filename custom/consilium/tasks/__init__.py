@@ -2,7 +2,14 @@
 
 from consilium.tasks.base import Target, Task
 from consilium.tasks.learning_settings import LearningSettings
-from consilium.tasks.registry import TASKS, TaskLearning, get_task, parse_learning, task_names
+from consilium.tasks.registry import (
+    TASKS,
+    TaskLearning,
+    get_task,
+    learning_caution,
+    parse_learning,
+    task_names,
+)
 
 __all__ = [
     "TASKS",
@@ -11,6 +18,7 @@ __all__ = [
     "Task",
     "TaskLearning",
     "get_task",
+    "learning_caution",
     "parse_learning",
     "task_names",
 ]

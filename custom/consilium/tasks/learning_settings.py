@@ -50,6 +50,16 @@ class LearningSettings(Settings):
         return get_args(cls.model_fields["network"].annotation)
 
     @property
+    def accepts_missing_inputs(self) -> bool:
+        """Whether a model learns to do without some images of a case; False for a task that can't."""
+        return False
+
+    @property
+    def caution(self) -> str:
+        """What a reader of a model's results has to know about how it was trained; "" for nothing."""
+        return ""
+
+    @property
     def summary(self) -> str:
         """What is trained, in a few words for lists of jobs."""
         return self.network

@@ -97,13 +97,16 @@ class Method(Protocol[SettingsT_contra]):
     def sampler(self, settings: SettingsT_contra) -> Sampler:
         """Return what draws training samples."""
 
-    def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
+    def augment(
+        self, inputs: Tensor, share: BatchShare, generator: torch.Generator, settings: SettingsT_contra
+    ) -> Tensor:
         """Change a batch of inputs at random, on the device.
 
         Args:
             inputs: `(N, ...)`, float32; may be changed in place.
             share: The rows of the batch that the inputs are; draw for the whole batch, use these rows.
             generator: On the CPU, whatever the device of the inputs: the draw is then the same everywhere.
+            settings: What the job decides.
         """
 
     def encode_targets(self, targets: Tensor) -> Tensor:

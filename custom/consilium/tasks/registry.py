@@ -169,6 +169,20 @@ def parse_learning(values: Mapping[str, Any], *, source: str) -> LearningSetting
     return kind.parse(values, source=source)
 
 
+def learning_caution(values: object) -> str:
+    """Return what a reader of a job's results has to know about how its model was trained.
+
+    Args:
+        values: The learning settings as the job's record has them; those that can't be read have no caution.
+    """
+    if not isinstance(values, Mapping):
+        return ""
+    try:
+        return parse_learning(values, source="the record").caution
+    except ConfigurationError:
+        return ""
+
+
 @contextmanager
 def only_listed_tasks(listed: Collection[str]) -> Iterator[None]:
     """Limit the tasks of other packages, within this block and thread, to those of a site's policy.

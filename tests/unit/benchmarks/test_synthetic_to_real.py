@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from real_parts.patients import find_real_patients, make_tumor_free
 from real_parts.transfer import MODEL_FILE, Transfer, _score, write_results
 

@@ -19,7 +19,7 @@ from candidates.results import interval_over_seeds, summarize, table
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from consilium.tasks.method import BatchShare
 from consilium.tasks.segmentation.method import RegionLoss
 
@@ -139,8 +139,9 @@ def test_the_baseline_is_the_job_as_it_is():
     images, label = torch.rand(2, 4, 8, 8, 8), torch.zeros(2, 8, 8, 8, dtype=torch.uint8)
     task.method.encode_targets(label)
     given = BatchShare(2), torch.Generator().manual_seed(3)
-    after = task.method.augment(images.clone(), *given)
-    same = get_task("brain_tumor").method.augment(images.clone(), BatchShare(2), given[1].manual_seed(3))
+    after = task.method.augment(images.clone(), *given, BrainTumorSettings())
+    given[1].manual_seed(3)
+    same = get_task("brain_tumor").method.augment(images.clone(), *given, BrainTumorSettings())
     assert torch.equal(after, same)
 
 

@@ -4,7 +4,8 @@ import json
 
 from consilium.learning.model_file import save_model
 from consilium.learning.network_state import initial_weights
-from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
+from consilium.tasks.brain_tumor.task import BrainTumor
 
 LEARNING = BrainTumorSettings(spacing_mm=1.5, patch_voxels=(16, 24, 16))
 

@@ -17,7 +17,7 @@ from consilium.learning.standalone import Standalone
 from consilium.prediction.trained_model import TrainedModel
 from consilium.records.federation import SiteRound
 from consilium.records.score_intervals import ScoreInterval
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 TRAINED = BrainTumorSettings(seed=7)
 

@@ -10,7 +10,7 @@ import pytest
 
 from bundle.conftest import write_model
 from bundle.test_same_voxels import compare
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 REPOSITORY = Path(__file__).parents[3]
 FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")

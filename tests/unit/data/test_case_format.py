@@ -87,6 +87,7 @@ class EyeFolder:
 class EyeFormat:
     name: ClassVar[str] = "eyes"
     inputs: ClassVar[tuple[str, ...]] = ("photo",)
+    may_lack: ClassVar[tuple[str, ...]] = ()
     layouts: ClassVar[tuple[str, ...]] = ("photos",)
     conventions: ClassVar[tuple[str, ...]] = ()
     case_type: ClassVar[type] = EyeCase
@@ -94,6 +95,9 @@ class EyeFormat:
 
     def preparation(self, job):
         return EyeSettings(scale=job.scale)
+
+    def lacking(self, inputs):
+        raise ConfigurationError("a case is its one photograph")
 
     def check_endings(self, endings):
         if endings:

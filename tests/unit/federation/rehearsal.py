@@ -18,7 +18,7 @@ from consilium.participant.local_only import PairedScores
 from consilium.records.federation import FederationRecord
 from consilium.records.gain import measure_gain
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 from .flare import JOB_ID, Engine
 

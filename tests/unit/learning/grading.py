@@ -66,7 +66,7 @@ class GradingMethod:
     def sampler(self, settings: GradingSettings) -> Strips:
         return Strips(settings.strip)
 
-    def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
+    def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator, settings: Any) -> Tensor:
         noise = torch.randn(share.batch_size, 1, 1, 1, generator=generator)[share.rows]
         return inputs + 0.01 * noise.to(inputs.device)
 

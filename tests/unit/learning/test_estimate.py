@@ -7,7 +7,7 @@ from consilium.learning.estimate import GIB, disk_need, gpu_bytes, shared_memory
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 SMALL = BrainTumorSettings(patch_voxels=(16, 16, 16))
 

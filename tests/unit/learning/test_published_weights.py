@@ -11,7 +11,7 @@ from consilium.errors import ConfigurationError, DataError
 from consilium.learning.network_state import set_weights
 from consilium.learning.published_weights import convert_published
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 GPU = BrainTumorSettings(network="segresnet", patch_voxels=16)
 THEIRS = ("t1ce", "t1", "t2", "flair")

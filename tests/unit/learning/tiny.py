@@ -17,8 +17,9 @@ from consilium.data.case import Case
 from consilium.learning.device import Device
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.brain_tumor.cases import CASES
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from consilium.tasks.brain_tumor.method import BrainTumorMethod
-from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
+from consilium.tasks.brain_tumor.task import BrainTumor
 from consilium.tasks.segmentation.geometry import Geometry
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 from consilium.tasks.segmentation.volume_case import PreprocessedCase

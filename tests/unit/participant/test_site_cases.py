@@ -10,11 +10,11 @@ from learning.tiny import site
 from consilium.data.checks import check_cohort
 from consilium.data.cohort import read_cohort
 from consilium.errors import SiteRefusal
-from consilium.participant.site_cases import admit_cases
+from consilium.participant.case_admission import admit_cases
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 LEARNING = BrainTumorSettings(patch_voxels=(16, 16, 16), spacing_mm=1.0)
 

@@ -4,7 +4,7 @@ from learning.tiny import LEARNING, site
 
 from consilium.errors import Cancelled, DataError, SiteRefusal
 from consilium.participant.site_data import prepare_site
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 
 def ids(cases):

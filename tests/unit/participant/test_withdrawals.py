@@ -29,7 +29,7 @@ def used(settings) -> set[str]:
 def test_a_patient_who_withdrew_is_in_no_set_and_is_not_counted(hospital):
     settings = hospital("P2\n")
     assert used(settings) == {"P1", "P3", "P4"}
-    checked = examine_cases(settings, get_task("brain_tumor"))
+    checked = examine_cases(settings, get_task("brain_tumor").cases)
     assert {case.patient for case in checked.cohort.cases} == {"P1", "P3", "P4"}
     assert not any(finding.case_id == "P2" for finding in checked.findings)
     assert prepare_site(settings, LEARNING).left_out == {}

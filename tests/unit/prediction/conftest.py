@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from consilium.learning.model_file import save_model
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from consilium.tasks.segmentation import networks
 
 MODALITIES = ("t1", "t1ce", "t2", "flair")

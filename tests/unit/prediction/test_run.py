@@ -10,7 +10,7 @@ from consilium.data.codes import DataCode
 from consilium.errors import ConfigurationError, DataError
 from consilium.prediction import case_writer
 from consilium.prediction.run import predict
-from prediction.conftest import MODALITIES, bright_weights, write_case, write_model
+from prediction.conftest import LEARNING, MODALITIES, bright_weights, write_case, write_model
 
 
 @pytest.fixture
@@ -221,3 +221,30 @@ def test_several_processes_give_the_same(run, tmp_path):
     (tmp_path / "out/P2_seg.nii.gz").unlink()
     assert run().predicted == ("P2",)
     assert (tmp_path / "out/P2_seg.nii.gz").read_bytes() == one
+
+
+def without_t1(tmp_path):
+    write_case(tmp_path / "lacking", "L1", without=("t1",))
+    return tmp_path / "lacking"
+
+
+def test_a_model_with_modality_dropout_predicts_a_case_without_a_modality_and_says_so(run, tmp_path):
+    learning = LEARNING.model_copy(update={"modality_dropout": 0.2})
+    model = write_model(tmp_path / "dropout.safetensors", learning=learning)
+    done = run(model, without_t1(tmp_path))
+    assert done.predicted == ("L1",)
+    assert [one.image for one in done.findings if one.code is DataCode.ABSENT_IMAGE] == ["t1"]
+    label = nib.load(tmp_path / "out/L1_seg.nii.gz").get_fdata()
+    assert np.count_nonzero(label) == 4 * 3 * 2
+    images = {name: tmp_path / "lacking/L1" / f"L1_{name}.nii.gz" for name in MODALITIES if name != "t1"}
+    named = predict(model, images, tmp_path / "named", workers=1)
+    assert len(named.predicted) == 1
+    assert [one.image for one in named.findings if one.code is DataCode.ABSENT_IMAGE] == ["t1"]
+    with pytest.raises(ConfigurationError, match="given: none"):
+        predict(model, {}, tmp_path / "none", workers=1)
+
+
+def test_any_other_model_names_the_modality_that_is_missing(run, tmp_path, model):
+    done = run(given=without_t1(tmp_path))
+    assert done.left_out == ("L1",)
+    assert [one.image for one in done.findings if one.code is DataCode.MISSING_IMAGE] == ["t1"]

@@ -6,7 +6,7 @@ from typing import Any
 from consilium.records.federation import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
 from consilium.records.gain import Gain, SiteGain
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 TASK = get_task("brain_tumor")
 VERSIONS = {"python": "3.11.9", "consilium": "0.1.0", "nvflare": "2.9.0", "monai": "1.5.1", "torch": "2.8.0"}

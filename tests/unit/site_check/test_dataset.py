@@ -98,7 +98,7 @@ def test_what_a_job_found_in_the_same_files_counts_as_well(hospital, checked_dat
     for name in ("a", "b"):
         hospital.brats(name)
     site = SiteSettings(dataset=hospital.folder, cache_dir=tmp_path / "cache")
-    examine_cases(site, get_task(job.learning.task))
+    examine_cases(site, get_task(job.learning.task).cases)
     assert checked_data(cache_dir=site.cache_dir)[0][0].status is Status.OK
     assert checked_data()[0][0].status is Status.WARNING
 
@@ -167,3 +167,29 @@ def test_a_site_that_would_send_no_score_is_warned_with_the_setting_and_the_numb
     cases = checked_data(min_training_patients=3)[0][0]
     assert cases.status is Status.OK
     assert "to report on: 3" in cases.seen
+
+
+def test_a_missing_image_is_named_and_the_hospital_asked_to_agree(hospital, checked_data, job):
+    for name in ("a", "b", "c"):
+        hospital.brats(name, without=("t1",))
+    cases = checked_data()[0][0]
+    assert cases.status is Status.FAILED
+    assert "left out: 3 missing_image (missing: 3 t1)" in cases.seen
+    assert "missing_inputs in its settings" in cases.remedy
+
+
+def test_cases_without_an_image_count_once_the_hospital_agreed_and_the_job_can_use_them(
+    hospital, job, state, tmp_path
+):
+    for name in ("a", "b", "c"):
+        hospital.brats(name, without=("t1",))
+    site = SiteSettings(
+        dataset=hospital.folder, missing_inputs=("t1",), min_training_patients=1, state_dir=tmp_path / "state"
+    )
+    learning = job.learning.model_copy(update={"modality_dropout": 0.2})
+    (cases, _), _ = check_dataset(site, learning)
+    assert cases.data["labeled"] == 3
+    assert cases.details == (f"consilium check {hospital.folder} --missing t1",)
+    assert check_dataset(site, job.learning)[0][0].data["labeled"] == 0
+    assert check_folder(hospital.folder, job, state=state, missing_inputs=["t1"]).verdict == "ready"
+    assert check_folder(hospital.folder, job, state=state).verdict == "not_usable"

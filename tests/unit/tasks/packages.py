@@ -15,7 +15,8 @@ TOYS = Path(__file__).parents[2] / "toys"
 LIKE_BRAIN_TUMOR = """
 from typing import Literal
 
-from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
+from consilium.tasks.brain_tumor.task import BrainTumor
 
 class ToySettings(BrainTumorSettings):
     task: Literal["{name}"] = "{name}"

@@ -2,7 +2,7 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.tasks import parse_learning
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 
 def refusal(**values):

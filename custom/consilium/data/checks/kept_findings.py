@@ -67,6 +67,7 @@ class KeptFindings(CaseProduct[CaseCheck]):
         names = sorted({volume.path.name for volume in case.images.values()})
         target = case.target_file.path.name if case.target_file else None
         problem = (self.case_format.name, self.case_format.checks.version, self.case_format.inputs)
-        parts = (*problem, key, case.id, names, target)
+        lacking = [image for image in self.case_format.may_lack if image not in case.images]
+        parts = (*problem, key, case.id, names, target, *([lacking] if lacking else []))
         name = hashlib.blake2b(repr(parts).encode(errors="backslashreplace"), digest_size=_NAME_BYTES)
         return self.folder / _FOLDER / f"{name.hexdigest()}.json"

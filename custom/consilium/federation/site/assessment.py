@@ -16,6 +16,11 @@ from consilium.data.checks import CheckedCohort, Severity
 from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.federation.versions import component_versions
+from consilium.participant.case_admission import (
+    left_out_reason,
+    missing_inputs_refusal,
+    site_case_format,
+)
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import (
     ScoreMinimum,
@@ -29,7 +34,6 @@ from consilium.participant.site_cases import (
     case_identity,
     count_left_out,
     examine_cases,
-    left_out_reason,
 )
 from consilium.participant.site_settings import SiteSettings
 from consilium.process_limits import available_cores
@@ -64,7 +68,8 @@ def check_readiness(
         Cancelled: Soon after `cancelled` turned true.
     """
     try:
-        checked = examine_cases(site, get_task(learning.task), progress=progress, cancelled=cancelled)
+        case_format = site_case_format(site, get_task(learning.task), learning)
+        checked = examine_cases(site, case_format, progress=progress, cancelled=cancelled)
     except SiteRefusal as error:
         on_refusal(error)
         return SiteReadiness(
@@ -145,6 +150,9 @@ def assess_ability(
         register: The site's; nothing is decided in it.
     """
     labeled = _labeled(checked)
+    declined = missing_inputs_refusal(checked, site, learning)
+    if declined is not None:
+        return "nothing", declined
     if not labeled:
         return "nothing", SiteRefusal("no usable labeled case", code=RefusalCode.NO_LABELED_CASE)
     reason = left_out_reason(checked, site)

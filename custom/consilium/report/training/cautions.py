@@ -22,6 +22,7 @@ from consilium.records.model_comparison import (
 )
 from consilium.records.remedies import remedy_for
 from consilium.records.shares import largest_share, weighted_shares
+from consilium.tasks import learning_caution
 
 _PREPARATION = "the preparation"
 _VALIDATION, _FINAL = "the last validation", "the final evaluation"
@@ -81,6 +82,8 @@ def _final(federation: FederationRecord) -> list[float]:
 
 
 def _about_learning(federation: FederationRecord) -> Iterator[str]:
+    if caution := learning_caution(federation.settings.get("learning")):
+        yield caution
     if _learned_nothing(federation):
         metrics, limit = federation.metrics, federation.metrics.nothing_learned
         side = "below" if metrics.key_metric.higher_is_better else "above"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from consilium.tasks.method import BatchShare
 from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.method import SegmentationMethod
@@ -16,9 +17,18 @@ from consilium.tasks.segmentation.segmentation_settings import SegmentationSetti
 class BrainTumorMethod(SegmentationMethod):
     """The method of `BrainTumor`."""
 
-    def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
-        """Change the contrast of every image of every patch."""
-        return change_contrast(inputs, share, generator)
+    def augment(
+        self,
+        inputs: Tensor,
+        share: BatchShare,
+        generator: torch.Generator,
+        settings: SegmentationSettings,
+    ) -> Tensor:
+        """Change the contrast of every image of every patch; with modality dropout, some show nothing."""
+        changed = change_contrast(inputs, share, generator)
+        if isinstance(settings, BrainTumorSettings) and settings.modality_dropout:
+            return drop_modalities(changed, share, generator, settings.modality_dropout)
+        return changed
 
     def propose(
         self,
@@ -56,3 +66,26 @@ def change_contrast(images: Tensor, share: BatchShare, generator: torch.Generato
     if torch.rand((), generator=generator) < 0.3:
         images = images.sign() * images.abs().pow_(gamma)
     return images.masked_fill_(background, 0)
+
+
+def drop_modalities(
+    images: Tensor, share: BatchShare, generator: torch.Generator, probability: float
+) -> Tensor:
+    """Replace images of patches by 0, each with a probability; of every patch at least one image is left.
+
+    An image that a case lacks is 0 as well, everywhere. No normalized image is: its mean over the brain is 0
+    and its standard deviation 1, so a patch of 0 with brain in another image can only be a missing one. With
+    0 the first convolution gets nothing of the image, at the patch's zero padding either. As in ModDrop
+    (Neverova et al. 2016, doi 10.1109/TPAMI.2015.2461544), images are dropped independently.
+
+    Args:
+        images: `(N, C, X, Y, Z)`, float32, changed in place.
+        share: The rows of the batch that the images are; the draw is for the whole batch.
+        generator: On the CPU, whatever the device of the images: the draw is then the same everywhere.
+        probability: Of each image.
+    """
+    draws = torch.rand((share.batch_size, images.shape[1]), generator=generator)[share.rows].to(images.device)
+    shown = (images != 0).flatten(2).any(dim=2)  # an image that the case lacks is none that could be left
+    last = torch.where(shown, draws, -1.0).argmax(dim=1, keepdim=True)
+    dropped = (draws < probability).scatter(1, last, False)
+    return images.masked_fill_(dropped[:, :, None, None, None], 0)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from consilium.data.problem_code import ProblemCode
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.features import head_features
 from consilium.tasks.brain_tumor.label_conventions import Tissue
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from consilium.tasks.brain_tumor.lesions import GLIOMA_LESIONS, PENALTY_MM
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
@@ -19,7 +20,6 @@ from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.features import VolumeFeatures
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import Region
-from consilium.tasks.segmentation.segmentation_settings import PatchVoxels, SegmentationSettings, SpacingMm
 from consilium.tasks.segmentation.task import SegmentationTask
 
 if TYPE_CHECKING:
@@ -50,14 +50,6 @@ _ON_GPU: Final[Mapping[str, Any]] = {
         "window_overlap": 0.5,
     },
 }
-
-
-class BrainTumorSettings(SegmentationSettings):
-    """Learning settings of brain tumor segmentation; the defaults are those of the CPU job."""
-
-    task: Literal["brain_tumor"] = "brain_tumor"
-    spacing_mm: SpacingMm = (2.0, 2.0, 2.0)
-    patch_voxels: PatchVoxels = (72, 88, 80)
 
 
 class BrainTumor(SegmentationTask):

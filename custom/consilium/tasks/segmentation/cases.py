@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,9 +16,10 @@ from consilium.data.case_preparation import Examination, Prepared, ReadBytes
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.sources import SourceIndex
-from consilium.errors import DataError
+from consilium.errors import ConfigurationError, DataError
 from consilium.tasks.segmentation.checks.case import VolumeChecks, plain_checks
 from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.segmentation.incomplete import accept_incomplete
 from consilium.tasks.segmentation.label_reading import read_labels
 from consilium.tasks.segmentation.labels import Labels, Values, list_values
 from consilium.tasks.segmentation.layouts import (
@@ -48,6 +49,7 @@ class SegmentationCases:
         vocabulary: The words by which files are distinguished.
         labels: What the values of label files mean.
         normalization: How intensities are read.
+        may_lack: Names of images without which a case is used all the same; see `lacking`.
         own_checks: What is checked; default: what can be in any volume. Required with several inputs, or
             with intensities without a unit, for the limits of their checks (see `VolumeTraits`).
 
@@ -61,6 +63,7 @@ class SegmentationCases:
     labels: Labels
     normalization: Normalization
     own_checks: VolumeChecks[Any] | None = None
+    may_lack: tuple[str, ...] = ()
 
     case_type: ClassVar[type[VolumeCase]] = VolumeCase
     settings_type: ClassVar[type[PreprocessingSettings]] = PreprocessingSettings
@@ -103,6 +106,21 @@ class SegmentationCases:
             }
         )
 
+    def lacking(self, inputs: Collection[str]) -> SegmentationCases:
+        """Return the format of cases that may lack some images; the network sees 0 in the place of each.
+
+        Raises:
+            ConfigurationError: A name is none of its inputs, or there is but one input.
+        """
+        if unknown := sorted(set(inputs) - set(self.inputs)):
+            raise ConfigurationError(
+                f"a case of {self.name} has no image named {', '.join(unknown)}; known: "
+                f"{', '.join(self.inputs)}"
+            )
+        if inputs and len(self.inputs) < 2:
+            raise ConfigurationError(f"a case of {self.name} is its one image, {self.inputs[0]}")
+        return replace(self, may_lack=tuple(name for name in self.inputs if name in inputs))
+
     def check_endings(self, endings: Mapping[str, Sequence[str]]) -> None:
         """Check the endings that a hospital adds; see `FileEndings`."""
         FileEndings(self.vocabulary, endings)
@@ -127,8 +145,9 @@ class SegmentationCases:
 
     def examine(self, case: Case, convention: str | None, read: ReadBytes) -> Examination[NativeCase]:
         """Read a case and find everything that is wrong with its files."""
+        wanted = [name for name in self.inputs if name in case.images or name not in self.may_lack]
         return examine(
-            case, convention, self.inputs, labels=self.labels, normalization=self.normalization, read=read
+            case, convention, wanted, labels=self.labels, normalization=self.normalization, read=read
         )
 
     def prepare(self, native: NativeCase, settings: PreprocessingSettings) -> Prepared:
@@ -159,7 +178,11 @@ class VolumeFolder:
 
     def find(self) -> FoundCases:
         """Put the files together to cases, and describe those that were not recognized."""
-        found = self.rules.find(self.files, self.case_format.inputs)
+        found = accept_incomplete(
+            self.rules.find(self.files, self.case_format.inputs),
+            self.case_format.inputs,
+            self.case_format.may_lack,
+        )
         unknown = unknown_files(self.files, found.understood)
         notices = (*found.notices, *_describe_unknown(self.files, unknown, found, self.endings))
         names = self.case_format.vocabulary.patient_names

@@ -69,7 +69,13 @@ class SegmentationMethod:
         """Return what cuts patches."""
         return PatchSampler(settings.patch_voxels, settings.foreground_share)
 
-    def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
+    def augment(
+        self,
+        inputs: Tensor,
+        share: BatchShare,
+        generator: torch.Generator,
+        settings: SegmentationSettings,
+    ) -> Tensor:
         """Return the patches as they are: the sampler has flipped them."""
         return inputs
 
@@ -119,7 +125,7 @@ class SegmentationMethod:
         Two bytes an image and one for the label at the job's voxel size, and one byte for each original voxel
         of a labeled case. The cache crops to what is not background, so it is smaller.
         """
-        size = _known_size(case, checked) or _header_size(case, self.inputs[0])
+        size = _known_size(case, checked) or _header_size(case)
         if size is None:
             return 0
         voxels = math.prod(size.shape)
@@ -144,8 +150,8 @@ def _known_size(case: Case, checked: CheckedCohort | None) -> VolumeSize | None:
     return VolumeSize(known.shape, known.spacing_mm)
 
 
-def _header_size(case: Case, image: str) -> VolumeSize | None:
+def _header_size(case: Case) -> VolumeSize | None:
     try:
-        return read_size(case.images[image].path, case_id=case.id)
+        return read_size(next(iter(case.images.values())).path, case_id=case.id)
     except CaseError:
         return None

@@ -129,6 +129,7 @@ class FundusCases:
 
     name: ClassVar[str] = "fundus"
     inputs: ClassVar[tuple[str, ...]] = EYES
+    may_lack: ClassVar[tuple[str, ...]] = ()
     layouts: ClassVar[tuple[str, ...]] = (FundusFolder.layout,)
     conventions: ClassVar[tuple[str, ...]] = ()
     checks: ClassVar[PhotoChecks] = PhotoChecks()
@@ -137,6 +138,9 @@ class FundusCases:
 
     def preparation(self, job):
         return PhotoSettings(edge_pixels=job.edge_pixels)
+
+    def lacking(self, inputs):
+        raise ConfigurationError("a grade takes the photographs of both eyes")
 
     def check_endings(self, endings):
         if endings:

@@ -48,7 +48,7 @@ class FundusMethod:
     def sampler(self, settings):
         return WholePhotos()
 
-    def augment(self, inputs, share, generator):
+    def augment(self, inputs, share, generator, settings):
         flipped = torch.rand(share.batch_size, generator=generator)[share.rows] < 0.5
         return torch.where(flipped.to(inputs.device)[:, None, None, None, None], inputs.flip(-1), inputs)
 

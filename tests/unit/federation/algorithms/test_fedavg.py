@@ -7,7 +7,7 @@ from consilium.federation.updates.intake import Aggregate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.weights import MODEL
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 
 def test_a_step_never_changes_the_type_of_the_model_s_numbers():

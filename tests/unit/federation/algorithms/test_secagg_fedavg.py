@@ -33,7 +33,7 @@ from consilium.learning.weights import MODEL, join_sets
 from consilium.privacy.demand import PrivacyDemand
 from consilium.secagg.identity import IDENTITY_FILE
 from consilium.secagg.local_federation import exchange_identities
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from federation.flare import JOB_ID
 from federation.rehearsal import Site, TwoWeights, outcomes, panics, rehearse
 

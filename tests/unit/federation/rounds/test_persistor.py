@@ -14,7 +14,7 @@ from consilium.learning.model_store import ModelStore
 from consilium.prediction.trained_model import TrainedModel, network_weights
 from consilium.prediction.warm_start import WarmStart
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from federation.flare import Engine
 
 

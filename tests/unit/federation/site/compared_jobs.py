@@ -56,7 +56,7 @@ def described(settings, min_count=1):
 
 
 def readiness(settings):
-    checked: CheckedCohort = examine_cases(settings, TASK)
+    checked: CheckedCohort = examine_cases(settings, TASK.cases)
     return assess(checked, settings, LEARNING, {})
 
 

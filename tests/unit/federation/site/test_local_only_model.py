@@ -7,7 +7,7 @@ from consilium.learning.standalone import Standalone, save_standalone
 from consilium.participant.site_settings import SiteSettings
 from consilium.prediction.trained_model import network_weights
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 LEARNING = BrainTumorSettings(spacing_mm=4.0, patch_voxels=(16, 16, 16))
 SPLIT, OTHER = "0" * 32, "1" * 32

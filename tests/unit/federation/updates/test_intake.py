@@ -7,7 +7,7 @@ from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.weights import MODEL
 from consilium.records.federation import SiteReport
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 REFERENCE = {"a": np.zeros(2), "b": np.zeros((1, 2))}
 

@@ -7,7 +7,7 @@ from consilium.federation.component_state import DurableState
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.records.federation import SiteReport
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 STEPS = BrainTumorSettings(local_steps=16)
 EPOCHS = BrainTumorSettings(local_steps=None, local_epochs=2, batch_size=2)

@@ -267,7 +267,7 @@ def test_a_job_names_it():
 class Unchanged(TinyMethod):
     """Without augmentation, which each process draws for its own patients."""
 
-    def augment(self, inputs, share, generator):
+    def augment(self, inputs, share, generator, settings):
         return inputs
 
 

@@ -79,7 +79,7 @@ class Mixing(TinyMethod):
 
     calls: ClassVar[list[int]] = []
 
-    def augment(self, inputs, share, generator):
+    def augment(self, inputs, share, generator, settings):
         assert len(inputs) == share.size == share.batch_size
         self.calls.append(len(inputs))
         return inputs.mean(dim=0, keepdim=True).expand_as(inputs).clone()

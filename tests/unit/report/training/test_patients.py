@@ -9,7 +9,7 @@ from consilium.participant.site_data import SiteData
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, pick_patient
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from report.study import SECONDS, federation
 

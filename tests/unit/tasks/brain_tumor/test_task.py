@@ -6,7 +6,7 @@ from monai.transforms import ConvertToMultiChannelBasedOnBratsClassesd
 from consilium.errors import ConfigurationError
 from consilium.tasks import TASKS, get_task
 from consilium.tasks.brain_tumor.label_conventions import Tissue
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from consilium.tasks.segmentation.regions import join_regions, to_regions
 
 TASK = get_task("brain_tumor")

@@ -9,7 +9,7 @@ from learning.tiny import cached_case
 
 from consilium.errors import ConfigurationError
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from consilium.tasks.proposals import DataFingerprint, Fingerprint
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.features import Bins, VolumeFeatures
@@ -78,7 +78,7 @@ def test_a_case_is_predicted_on_its_own_voxels_and_scored(tmp_path):
 
 def test_samples_are_not_changed_in_a_way_that_only_other_scans_bear():
     inputs = torch.randn(1, 1, 4, 4, 4)
-    assert TASK.method.augment(inputs, None, None) is inputs
+    assert TASK.method.augment(inputs, None, None, None) is inputs
 
 
 def test_its_settings_have_a_voxel_size_for_each_axis_that_preparing_its_cases_uses():

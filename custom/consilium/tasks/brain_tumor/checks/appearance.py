@@ -7,7 +7,8 @@ brain, so a rotation of a few degrees, a shift and another voxel size don't eith
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, cast
 
 import numpy as np
@@ -76,15 +77,20 @@ def alike(appearances: Mapping[str, str]) -> Iterator[tuple[str, str, float]]:
     """Find heads that may be one.
 
     Args:
-        appearances: Case id to what `describe_appearance` returned, all of the same modalities.
+        appearances: Case id to what `describe_appearance` returned; those of as many modalities are compared.
 
     Yields:
         Two case ids, and their mean correlation.
     """
-    ids = sorted(appearances)
-    if not ids:
-        return
-    rows = [_read(appearances[case_id]) for case_id in ids]
+    by_modalities: dict[int, dict[str, Appearance]] = defaultdict(dict)
+    for case_id in sorted(appearances):
+        row = _read(appearances[case_id])
+        by_modalities[len(row)][case_id] = row
+    for described in by_modalities.values():
+        yield from _alike(list(described), list(described.values()))
+
+
+def _alike(ids: Sequence[str], rows: Sequence[Appearance]) -> Iterator[tuple[str, str, float]]:
     table = np.stack([row.ravel() / np.sqrt(len(row), dtype=np.float32) for row in rows])
     for start in range(0, len(ids), _BLOCK):
         agreement = table[start : start + _BLOCK] @ table.T

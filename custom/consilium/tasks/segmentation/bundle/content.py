@@ -58,7 +58,7 @@ class SegmentationBundling:
             data_format=self._data_format(settings),
             scripts=read_scripts(),
             packages=_PACKAGES,
-            usage=self._usage(),
+            usage=self._usage(settings),
             references=self._references,
         )
 
@@ -79,6 +79,7 @@ class SegmentationBundling:
             "keys": "image",
             "spacing_mm": list(settings.spacing_mm),
             "normalization": _describe_normalization(self._cases.normalization),
+            "may_lack": settings.accepts_missing_inputs,
         }
         return {
             "imports": ["$import numpy as np", "$from scripts.cases import find_cases"],
@@ -245,7 +246,7 @@ class SegmentationBundling:
     def _title(self, name: str) -> str:
         return self._titles.get(name, name)
 
-    def _usage(self) -> str:
+    def _usage(self, settings: SegmentationSettings) -> str:
         images = [
             f"| {self._title(name)} | {', '.join(f'`_{word}`' for word in words)} |"
             for name, words in self._endings.items()
@@ -253,6 +254,11 @@ class SegmentationBundling:
         meaning = self._prediction.meaning(self._convention)
         regions = [
             f"| {region.title} | {', '.join(map(str, meaning[region.name]))} |" for region in self._regions
+        ]
+        lacking = [
+            "",
+            "The model has learned to do without some images: in the place of one that a case lacks, put a",
+            "file of zeros with the geometry of the others. `consilium predict` needs no such file.",
         ]
         return "\n".join(
             [
@@ -262,6 +268,7 @@ class SegmentationBundling:
                 "| image | ending |",
                 "|---|---|",
                 *images,
+                *(lacking if settings.accepts_missing_inputs else []),
                 "",
                 "`<case>_seg.nii.gz` has the voxels and the geometry of the first image:",
                 "",

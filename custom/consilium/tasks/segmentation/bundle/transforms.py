@@ -56,6 +56,7 @@ class PrepareVolumed(MapTransform, InvertibleTransform):  # type: ignore[misc]
         keys: Images `(C, I, J, K)` in the file's axis order, with their affine, as `LoadImaged` gives them.
         spacing_mm: Voxel size along R, A and S.
         normalization: How intensities are read.
+        may_lack: Whether an image of zeros stands for one that the case lacks; it stays 0.
         allow_missing_keys: Whether keys may be missing.
     """
 
@@ -64,12 +65,14 @@ class PrepareVolumed(MapTransform, InvertibleTransform):  # type: ignore[misc]
         keys: KeysCollection,
         spacing_mm: Sequence[float],
         normalization: Intensities,
+        may_lack: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         x, y, z = (float(size) for size in spacing_mm)
         self.spacing_mm = (x, y, z)
         self.normalization = normalization
+        self.may_lack = may_lack
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Prepare each image, `(C, X, Y, Z)` float32."""
@@ -96,7 +99,7 @@ class PrepareVolumed(MapTransform, InvertibleTransform):  # type: ignore[misc]
         shape = grid_shape(start, stop, native, self.spacing_mm)
         prepared = torch.cat(
             [
-                resample(torch.from_numpy(self.normalization.normalize(channel[crop].copy()))[None], shape)
+                resample(torch.from_numpy(self._normalize(channel[crop].copy()))[None], shape)
                 for channel in channels
             ]
         )
@@ -111,6 +114,11 @@ class PrepareVolumed(MapTransform, InvertibleTransform):  # type: ignore[misc]
         )
         self.push_transform(result, extra_info=info)
         return result
+
+    def _normalize(self, channel: NDArray[Any]) -> NDArray[np.float32]:
+        if self.may_lack and not channel.any():
+            return np.zeros(channel.shape, dtype=np.float32)
+        return self.normalization.normalize(channel)
 
     def _restore(self, maps: MetaTensor) -> MetaTensor:
         info = self.pop_transform(maps)[TraceKeys.EXTRA_INFO]

@@ -129,6 +129,7 @@ class VolumeChecks(Generic[ViewT]):
                 seen=run_groups(self.groups[:1] if len(parts) > 1 else self.groups, parts),
                 image_spacing_mm={name: part.native.spacing_mm for part in parts for name in part.inputs},
             )
+        inputs = tuple(examination.native.images)  # all that it has: some may be missing
         view = self.view(case, examination.native, inputs, convention)
         return VolumeCheck(
             read=tuple(read),

@@ -59,7 +59,7 @@ def preprocess(
     """Normalize and resample a case that was checked, turned to RAS and cropped.
 
     Args:
-        native: The case on its own voxels.
+        native: The case on its own voxels; an image that it lacks becomes 0 everywhere.
         settings: Inputs and voxel size.
         normalization: What the network sees of an image.
 
@@ -81,8 +81,10 @@ def preprocess(
         task_shape=_task_shape(native.crop_start, native.crop_stop, native.spacing_mm, settings.spacing_mm),
     )
     channels = (
-        _channel(name, normalization.normalize, array, geometry.task_shape)
-        for name, array in native.images.items()
+        _channel(name, normalization.normalize, native.images[name], geometry.task_shape)
+        if name in native.images
+        else torch.zeros((1, *geometry.task_shape))  # what dropped images are in training
+        for name in settings.inputs
     )
     image = torch.cat(list(channels))
     reference = None if native.reference is None else np.ascontiguousarray(native.reference)

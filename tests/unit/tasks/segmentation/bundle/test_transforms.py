@@ -67,3 +67,15 @@ def test_an_image_that_can_t_be_used_says_why_without_our_codes():
 
 def test_scripts_are_those_that_are_imported():
     assert {"transforms.py", "cases.py", "problems.py"} <= read_scripts().keys()
+
+
+def test_an_image_of_zeros_stands_for_a_missing_one_where_the_model_has_learned_that(files):
+    blank = files[1].with_name("blank.nii.gz")
+    nib.Nifti1Image(np.zeros((20, 24, 18), np.int16), AFFINE).to_filename(blank)
+    source = LOAD({"image": [files[0], blank]})
+    prepare = PrepareVolumed("image", [2, 2, 2], StandardizedForeground(), may_lack=True)
+    prepared = prepare(source)["image"].as_tensor()
+    assert prepared[0].any()
+    assert not prepared[1].any()
+    with pytest.raises(BundleUnusableFile):
+        PREPARE(source)
