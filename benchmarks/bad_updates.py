@@ -47,6 +47,7 @@ from consilium.participant.site_settings import SiteSettings  # noqa: E402
 from consilium.provisioning.policy import PROPERTY  # noqa: E402
 from consilium.records.federation import FederationRecord  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import (  # noqa: E402
     DEMO_COHORT,
     CohortSpec,
@@ -54,7 +55,6 @@ from consilium.tasks.brain_tumor.synthetic import (  # noqa: E402
     VoxelGrid,
     make_cohort,
 )
-from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 
 SITES, CASES, ROUNDS, FACTOR = 10, 7, 8, -10
 ATTACKER = "site_03"

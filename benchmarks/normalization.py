@@ -36,6 +36,7 @@ from consilium.learning.schedule import Schedule  # noqa: E402
 from consilium.learning.training_setup import TrainingSetup  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import (  # noqa: E402
     DEMO_COHORT,
     CaseLayout,
@@ -44,7 +45,6 @@ from consilium.tasks.brain_tumor.synthetic import (  # noqa: E402
     VoxelGrid,
     make_cohort,
 )
-from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 from consilium.tasks.segmentation.preparation import foreground, normalization  # noqa: E402
 from consilium.tasks.segmentation.preparation.intensities import standardize  # noqa: E402
 
