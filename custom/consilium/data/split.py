@@ -60,7 +60,8 @@ class SetShares:
 
         A share that would be of fewer patients than the minimum gets the minimum, where at least half of all
         patients stay for training, and otherwise none. So a small hospital has a test set before it has a
-        validation set, and may have neither. A single patient is tested on: a site needs another to train.
+        validation set, and may have neither. A single patient is tested on where the minimum is 1, and
+        otherwise trained on.
 
         Args:
             patients: How many there are.
@@ -72,7 +73,7 @@ class SetShares:
             >>> [shares.sizes(patients) for patients in (5, 6, 12, 40)]
             [(0, 0), (3, 0), (3, 3), (8, 6)]
         """
-        if patients <= 1:
+        if patients <= 1 and self.minimum <= 1:
             return (patients, 0) if self.test else (0, patients if self.validation else 0)
         tested = round(self.test * patients) if test is None else test
         validated = round(self.validation * patients) if validation is None else validation

@@ -26,7 +26,13 @@ class RoundLoss:
         self._total = 0.0
         self._steps = 0
         self._patients: set[str] = set()
+        self._shown: set[str] = set()
         self.mean: float | None = None
+
+    @property
+    def patients(self) -> int:
+        """How many different patients the steps have shown."""
+        return len(self._shown)
 
     def add(self, loss: float, patients: Iterable[str]) -> None:
         """Record a step.
@@ -37,7 +43,9 @@ class RoundLoss:
         """
         self._total += loss
         self._steps += 1
-        self._patients.update(patients)
+        new = set(patients)
+        self._patients |= new
+        self._shown |= new
         if len(self._patients) >= self._minimum:
             self._patients.clear()
             self.mean = self._total / self._steps
@@ -53,7 +61,7 @@ class TrainingResult:
 
     Attributes:
         weights: The network's weights after the last step.
-        loss: Mean loss, see `RoundLoss`; None if the algorithm withholds losses.
+        loss: Mean loss, see `RoundLoss`; None if the algorithm withholds losses, or it would be of too few.
         steps: Optimizer steps made.
         seconds: Wall time of the steps, with loading the samples.
         unreadable: Ids of cases that could no longer be read and were left out. They stay at the site.

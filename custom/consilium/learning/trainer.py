@@ -56,9 +56,9 @@ class Trainer:
         loader_workers: Processes that load samples.
         ranks: The processes that share every batch. All of them train at the same time, from the same
             weights, and end with the same weights.
-        min_patients: Fewest patients that a round must have shown, so that anything of it is returned.
-        draw_seed: What patients, their order, samples, augmentation and dropout are drawn by; None for the
-            job's seed, with which everybody who has the job knows whose samples each round shows.
+        min_patients: Fewest patients of a round of which anything is returned.
+        min_loss_patients: Fewest patients behind a loss; that of fewer is withheld.
+        draw_seed: What patients, samples, augmentation and dropout are drawn by; None for the job's seed.
         memory: Where the moments, this site's own model and what the algorithm remembers are kept; None for
             one in this process.
         algorithm: The hooks around training; None for plain local training.
@@ -74,6 +74,7 @@ class Trainer:
         loader_workers: int = 0,
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
         min_patients: int = 1,
+        min_loss_patients: int = 1,
         draw_seed: int | None = None,
         memory: RoundStateStore | None = None,
         algorithm: LocalAlgorithm | None = None,
@@ -101,6 +102,7 @@ class Trainer:
         )
         self._scaler = torch.amp.GradScaler(enabled=self._device.needs_loss_scaling)
         self._min_patients = min_patients
+        self._min_loss_patients = max(min_patients, min_loss_patients)
         self._draw_seed = settings.seed if draw_seed is None else draw_seed
         self._memory = memory or RoundStateStore()
         self._new_scaler = self._scaler.state_dict()
@@ -140,7 +142,7 @@ class Trainer:
         local = LocalRound(schedule, weights, sets or {}, self._network, self._optimizer, steps, self._ranks)
         self._algorithm.begin(local)
         withheld = self._algorithm.withholds_losses
-        mean_loss, started = RoundLoss(self._min_patients), time.monotonic()
+        mean_loss, started = RoundLoss(self._min_loss_patients), time.monotonic()
         batches = self._algorithm.batches(local, self._batches(local))
         for step in range(steps):
             batch = self._next_batch(batches, cancelled, f"step {step} of {steps}")
@@ -156,11 +158,10 @@ class Trainer:
                 mean_loss.add(loss, self._patients(batch[2]))
             on_step(step + 1, steps, mean_loss.mean)
         seconds = time.monotonic() - started
-        if mean_loss.mean is None and not withheld:
+        if mean_loss.patients < self._min_patients and not withheld:
             raise SiteRefusal(
-                f"the round showed the network fewer than {counted(self._min_patients, 'patient')}, which "
-                "this site's "
-                "min_training_patients forbids to send an update of",
+                f"the round showed the network fewer than {counted(self._min_patients, 'patient')}, of which "
+                "this site sends no update (min_training_patients)",
                 code=RefusalCode.FEW_PATIENTS_A_ROUND,
             )
         trained, outgoing = get_weights(self._network), self._algorithm.end(local)

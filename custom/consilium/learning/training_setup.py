@@ -27,6 +27,7 @@ class TrainingSetup:
         compute: What the site decides.
         cases: Labeled training cases; none at a site that only evaluates.
         min_patients: See `Trainer`.
+        min_loss_patients: See `Trainer`.
         draw_seed: See `Trainer`.
         memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: What the job decides about it; None for plain local training.
@@ -36,6 +37,7 @@ class TrainingSetup:
     compute: ComputeSettings
     cases: Sequence[CachedCase]
     min_patients: int = 1
+    min_loss_patients: int = 1
     draw_seed: int | None = None
     memory: Path | None = None
     algorithm: AlgorithmSettings | None = None
@@ -58,6 +60,7 @@ class TrainingSetup:
             loader_workers=self.compute.loader_workers,
             ranks=ranks,
             min_patients=self.min_patients,
+            min_loss_patients=self.min_loss_patients,
             draw_seed=self.draw_seed,
             memory=RoundStateStore(self.memory) if self.memory else None,
             algorithm=local_algorithm(self.algorithm, self.learning) if self.algorithm else None,

@@ -144,14 +144,15 @@ def lack_of_patients(site: SiteSettings, patients: int) -> str:
         site: What the hospital decides.
         patients: How many have a usable labeled case.
     """
-    train, minimum = patients - sum(site.set_shares.sizes(patients)), site.min_training_patients
+    train, minimum = patients - sum(site.set_shares.sizes(patients)), site.update_minimum
     if train >= minimum:
         return ""
     if not train and patients >= minimum:
         return "One patient can't be split into sets: this site will only evaluate"
+    setting = "min_training_patients" if site.min_update_patients is None else "min_update_patients"
     return (
-        f"Too few to train on: {counted(patients, 'labeled patient')}, and min_training_patients is "
-        f"{minimum}; a job would be declined"
+        f"Too few to train on: {counted(patients, 'labeled patient')}, and {setting} is {minimum}; a job "
+        "would be declined"
     )
 
 
@@ -205,7 +206,7 @@ def check_patient_count(
     Args:
         train: Cases to train on.
         evaluated: Cases to evaluate models on.
-        minimum: The site's `min_training_patients`.
+        minimum: The fewest patients of the site's updates.
         scores: The minimum of what is answered about the cases to evaluate on.
 
     Raises:
@@ -214,7 +215,7 @@ def check_patient_count(
     if train and count_patients(train) < minimum:
         raise SiteRefusal(
             f"its update would be of fewer than {counted(minimum, 'patient')}, which its "
-            "min_training_patients forbids",
+            "min_training_patients, or min_update_patients, forbids",
             code=RefusalCode.FEW_PATIENTS,
         )
     if not train and count_patients(evaluated) < scores.patients:
@@ -237,10 +238,10 @@ def check_round(train: Sequence[OfPatient], site: SiteSettings, learning: Learni
         SiteRefusal: If not.
     """
     samples = learning.steps_per_round(len(train)) * learning.batch_size
-    if train and samples < site.min_training_patients:
+    if train and samples < site.update_minimum:
         raise SiteRefusal(
             "this job trains on too few patients a round for this site's min_training_patients: it takes "
-            f"at least {counted(site.min_training_patients, 'sample')}, that is local_steps (or "
+            f"at least {counted(site.update_minimum, 'sample')}, that is local_steps (or "
             "local_epochs) times batch_size",
             code=RefusalCode.FEW_PATIENTS_A_ROUND,
         )

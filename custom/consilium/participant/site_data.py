@@ -51,7 +51,8 @@ class SiteData:
         trained_before: See `SelectedCases`.
         draw_seed: What samples, augmentation and dropout are drawn by; None for the job's seed. No two sites
             have the same.
-        min_training_patients: Fewest patients behind an update or a loss.
+        min_update_patients: Fewest patients behind an update.
+        min_loss_patients: Fewest patients behind a loss.
         score_minimum: Fewest patients behind scores.
         max_left_out: Share of the cases that may be left out.
         split: Fingerprint of the register that divided the patients; see `PatientRegister.fingerprint`.
@@ -67,7 +68,8 @@ class SiteData:
     test_held_back: int = 0
     trained_before: int = 0
     draw_seed: int | None = field(default=None, repr=False)
-    min_training_patients: int = 1
+    min_update_patients: int = 1
+    min_loss_patients: int = 1
     score_minimum: ScoreMinimum = _NO_MINIMUM
     max_left_out: float = 1.0
     split: str | None = field(default=None, repr=False)
@@ -131,7 +133,7 @@ class SiteData:
                 code=RefusalCode.LOST_CASES,
                 left_out=data.left_out,
             )
-        check_patient_count(data.train, data.evaluated_cases, self.min_training_patients, self.score_minimum)
+        check_patient_count(data.train, data.evaluated_cases, self.min_update_patients, self.score_minimum)
         return data
 
     @property
@@ -229,12 +231,13 @@ def prepare_site(
         selected.test.held_back,
         selected.trained_before,
         draw_seed,
+        site.update_minimum,
         site.min_training_patients,
         ScoreMinimum.of(site, task),
         site.max_left_out,
         register.fingerprint,
     )
-    check_patient_count(selected.train, selected.evaluated, site.min_training_patients, data.score_minimum)
+    check_patient_count(selected.train, selected.evaluated, site.update_minimum, data.score_minimum)
     check_round(selected.train, site, learning)
     return data
 

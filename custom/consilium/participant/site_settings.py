@@ -132,6 +132,13 @@ class SiteSettings(ComputeSettings):
         description="Fewest patients behind an update, a loss or scores. Smaller than min_count, as "
         "a small hospital's test set, a fifth of its patients, must be large enough.",
     )
+    min_update_patients: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Fewest patients behind an update alone, where a hospital of few patients wants to "
+        "train: its losses and scores still are of min_training_patients, or withheld. Default: that number.",
+    )
 
     max_evaluated_models: int = Field(
         default=200,
@@ -199,6 +206,11 @@ class SiteSettings(ComputeSettings):
                 "state_dir": self.state_dir / "tasks" / task,
             }
         )
+
+    @property
+    def update_minimum(self) -> int:
+        """Fewest patients behind an update."""
+        return self.min_training_patients if self.min_update_patients is None else self.min_update_patients
 
     @property
     def set_shares(self) -> SetShares:

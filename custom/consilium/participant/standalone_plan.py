@@ -51,7 +51,7 @@ class StandalonePlan:
             start: See `StandalonePlan`.
         """
         # Without the limits on what leaves a hospital: nothing does.
-        unlimited = replace(data, min_training_patients=1, max_left_out=1.0)
+        unlimited = replace(data, min_update_patients=1, min_loss_patients=1, max_left_out=1.0)
         trained = Standalone(kind="local-only", sites=(site,), split=data.split)
         return cls(unlimited, learning, rounds, trained, start)
 

@@ -138,6 +138,17 @@ def test_a_site_with_few_patients_trains_on_all(tmp_path):
     assert (data.role, len(data.train), data.validated, data.tested) == ("trains", 5, 0, 0)
 
 
+@pytest.mark.parametrize("patients", [1, 2, 3, 4])
+def test_a_site_with_one_to_four_patients_trains_if_the_hospital_wants_and_has_no_scores(tmp_path, patients):
+    names = [f"P{number}" for number in range(patients)]
+    settings = site(tmp_path, names, min_training_patients=3, min_update_patients=1, test_fraction=0.2)
+    data = prepare_site(settings, LEARNING)
+    assert (data.role, len(data.train), data.validated, data.tested) == ("trains", patients, 0, 0)
+    if patients < 3:
+        with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+            prepare_site(settings.model_copy(update={"min_update_patients": None}), LEARNING)
+
+
 def test_a_site_with_few_patients_to_validate_on_trains_and_keeps_their_scores(tmp_path):
     settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"])
     prepare_site(settings, LEARNING)

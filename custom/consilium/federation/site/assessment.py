@@ -162,7 +162,7 @@ def assess_ability(
     selected = select_cases(register.copy(), site, labeled, task)
     minimum = ScoreMinimum.of(site, task)
     try:
-        check_patient_count(selected.train, selected.evaluated, site.min_training_patients, minimum)
+        check_patient_count(selected.train, selected.evaluated, site.update_minimum, minimum)
         check_round(selected.train, site, learning)
     except SiteRefusal as refusal:
         return "nothing", refusal

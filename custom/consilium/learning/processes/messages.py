@@ -95,7 +95,8 @@ class Setup(_Message):
         learning: What the job decides.
         compute: What the site decides.
         train: The training cases.
-        min_patients: Fewest patients behind an update or a loss.
+        min_patients: Fewest patients behind an update.
+        min_loss_patients: Fewest patients behind a loss.
         draw_seed: What samples are drawn by; None for the job's seed.
         memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: The settings of the job's algorithm; None for plain local training.
@@ -105,6 +106,7 @@ class Setup(_Message):
     compute: ComputeSettings
     train: tuple[CachedCase, ...]
     min_patients: int = 1
+    min_loss_patients: int = 1
     draw_seed: int | None = None
     memory: Path | None = None
     algorithm: dict[str, Any] | None = None

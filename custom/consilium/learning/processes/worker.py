@@ -108,6 +108,7 @@ class _Worker:
             setup.compute,
             attach(setup.train, self._task.cases),
             min_patients=setup.min_patients,
+            min_loss_patients=setup.min_loss_patients,
             draw_seed=setup.draw_seed,
             memory=setup.memory,
             algorithm=parse_algorithm(setup.algorithm) if setup.algorithm else None,

@@ -74,6 +74,7 @@ class WorkerGroup:
             compute=ComputeSettings(**(compute_fields | own)),
             train=_absolute(setup.cases),
             min_patients=setup.min_patients,
+            min_loss_patients=setup.min_loss_patients,
             draw_seed=setup.draw_seed,
             memory=setup.memory.absolute() if setup.memory else None,
             algorithm=setup.algorithm.model_dump(mode="json") if setup.algorithm else None,

@@ -88,7 +88,7 @@ def describe_attacks(kind: TrainingFacts, site: SiteFacts, measured: AttackResul
         return
     steps = "any number of steps" if kind.local_steps is None else counted(kind.local_steps, "step")
     yield (
-        f"An update of this job is of at least {counted(site.min_training_patients, 'patient')} and {steps}. "
+        f"An update of this job is of at least {counted(site.min_update_patients, 'patient')} and {steps}. "
         "Each figure is of the nearest settings that were measured, and that are no safer where there are "
         "some."
     )
@@ -112,7 +112,7 @@ def _rank(one: AttackResult, kind: TrainingFacts, site: SiteFacts) -> tuple[bool
     steps = kind.local_steps or 1
     sites = kind.min_sites if kind.promise.secure_aggregation else 1
     no_safer = (
-        one.patients <= site.min_training_patients
+        one.patients <= site.min_update_patients
         and one.steps <= steps
         and one.sites <= sites
         and (one.epsilon or 0.0) >= (kind.promise.epsilon or 0.0)

@@ -184,7 +184,8 @@ class SiteFacts:
         name: The site's name; None where its kit isn't at hand.
         scope: The privacy scope that the job runs in there; None for the default one.
         role: Whether it trains.
-        min_training_patients: Fewest patients behind an update, a loss or scores.
+        min_training_patients: Fewest patients behind a loss or scores.
+        min_update_patients: Fewest patients behind an update.
         min_count: Fewest patients behind a number of statistics.
         max_evaluated_models: How many models may be evaluated on its test patients in all.
         local_only: Whether it trains a model alone where a job asks for one.
@@ -203,6 +204,7 @@ class SiteFacts:
     scope: str | None = None
     role: Role = "trains"
     min_training_patients: int = SiteSettings.model_fields["min_training_patients"].default
+    min_update_patients: int = SiteSettings.model_fields["min_training_patients"].default
     min_count: int = SiteSettings.model_fields["min_count"].default
     max_evaluated_models: int = SiteSettings.model_fields["max_evaluated_models"].default
     local_only: bool = True
@@ -242,6 +244,7 @@ class SiteFacts:
             scope=scope,
             role=settings.role,
             min_training_patients=settings.min_training_patients,
+            min_update_patients=settings.update_minimum,
             min_count=settings.min_count,
             max_evaluated_models=settings.max_evaluated_models,
             local_only=settings.local_only,

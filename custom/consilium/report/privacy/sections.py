@@ -49,9 +49,9 @@ def _unit(site: SiteFacts) -> Iterator[str]:
     )
     if site.is_known:
         yield (
-            f"Minimums of {site.name}: {counted(site.min_training_patients, 'patient')} behind updates, "
-            "losses "
-            f"and scores (min_training_patients), {counted(site.min_count, 'patient')} behind counts "
+            f"Minimums of {site.name}: {counted(site.min_update_patients, 'patient')} behind updates "
+            f"(min_update_patients), {counted(site.min_training_patients, 'patient')} behind losses and "
+            f"scores (min_training_patients), {counted(site.min_count, 'patient')} behind counts "
             "(min_count). No job can lower them."
         )
     else:

@@ -89,7 +89,7 @@ def _hospital_noise_of(site: SiteFacts) -> str:
 
 
 def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
-    fewest = site.min_training_patients
+    fewest = site.min_update_patients
     minimum = f"{patients(fewest)}; with fewer nothing of the round leaves"
     whom = f"the training patients of the round's samples ({samples_of_round(kind)})"
     kept = ", without those that stay at each site" if kind.keeps_weights else ""
@@ -138,7 +138,7 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
             "loss",
             "Mean loss of the training steps, during and after each round",
             whom,
-            f"{patients(fewest)}, and as many more before it changes",
+            f"{patients(site.min_training_patients)}, and as many more before it changes",
             users=EVERY_USER,
             protection="encrypted on the way (TLS); no noise",
         )

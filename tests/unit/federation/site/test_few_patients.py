@@ -55,6 +55,19 @@ def test_no_message_of_a_round_holds_the_loss_of_few_patients(engine, tmp_path, 
     assert report.loss == losses[-1]
 
 
+def test_a_site_of_two_patients_sends_an_update_without_loss_and_scores(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(state, "_SHARE", 0.0)
+    executor = SiteExecutor(LEARNING.model_copy(update={"local_steps": 4}).model_dump(mode="json"))
+    at_site(engine, site(tmp_path, ["P1", "P2"], min_training_patients=3, min_update_patients=2))
+    model, report = answer_of(execute(executor, engine, TRAIN))
+    assert model.params
+    assert model.metrics == {"validation_cases": 0.0, "test_cases": 0.0}
+    assert (report.train_cases, report.steps, report.loss) == (2, 4, None)
+    sent = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
+    assert {one["loss"] for one in sent if one["state"] == "training"} == {None}
+
+
 def test_two_jobs_that_differ_by_a_step_share_no_patch(tmp_path, monkeypatch):
     """Were they drawn by the job's seed, the updates of the two would differ by one patient's patch."""
     monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)

@@ -15,7 +15,7 @@ from consilium.report.privacy.attacks import (
 from consilium.report.privacy.facts import SiteFacts, TrainingFacts
 
 JOB = TrainingFacts(rounds=5, min_sites=3, batch_size=2, local_steps=8, local_epochs=None)
-SITE = SiteFacts(min_training_patients=4)
+SITE = SiteFacts(min_update_patients=4)
 
 
 def figure(patients=1, steps=1, value=0.5, **fields):

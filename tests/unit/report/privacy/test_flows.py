@@ -20,6 +20,7 @@ SUMS = AggregationFacts(peers=5, fewest=4, threshold=5)
 MATTERS = [
     ("brain_tumor_fedavg", {"role": "evaluates"}, "This hospital only evaluates the models"),
     ("brain_tumor_fedavg", {"min_training_patients": 12}, "at least 12 patients"),
+    ("brain_tumor_fedavg", {"min_update_patients": 11}, "11 patients behind updates (min_update_patients)"),
     ("brain_tumor_fedavg", {"min_count": 25}, "at least 29 patients"),
     ("brain_tumor_fedavg", {"filters": ("some.package.Filter",)}, "some.package.Filter"),
     ("brain_tumor_fedavg", {"scope": "narrow"}, "privacy scope “narrow”"),
