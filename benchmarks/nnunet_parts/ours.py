@@ -109,6 +109,7 @@ def prepare_hospital(
     learning: SegmentationSettings,
     *,
     evaluates: bool = False,
+    held_out: float = _HELD_OUT_SHARE,
     convention: str | None = None,
 ) -> SiteData:
     """Check, prepare and split a hospital's cases; all of them are held out where it only evaluates.
@@ -119,6 +120,7 @@ def prepare_hospital(
         folder: Where prepared cases go.
         learning: How they are prepared.
         evaluates: Whether it only evaluates.
+        held_out: Share of the patients that are held out of training.
         convention: What label values mean, where it can't be found.
 
     Raises:
@@ -131,7 +133,7 @@ def prepare_hospital(
         role="evaluates" if evaluates else "trains",
         label_convention=convention,
         validation_fraction=0,  # no model is chosen
-        test_fraction=_HELD_OUT_SHARE,
+        test_fraction=held_out,
         split_salt=_SPLIT_SALT,
         tasks=list_installed(),
         min_count=1,  # nothing leaves this machine

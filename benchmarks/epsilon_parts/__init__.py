@@ -1,0 +1,1 @@
+"""Parts of `dice_epsilon.py`."""
