@@ -29,14 +29,12 @@ def draw(runs: Sequence[Run]) -> str:
     for place, (column, title) in enumerate(COLUMNS.items()):
         of_curve = [one for one in runs if (one.way.start, one.way.trainable) == column]
         style, shift = line_style(place), _SHIFT * (place - 1.5)
-        points = [
-            (x + shift, values)
-            for x, epsilon in enumerate(EPSILONS)
-            if (values := _dice(of_curve, "dp_sgd", epsilon))
-        ]
-        if points:
-            means = [statistics.fmean(values) for _, values in points]
+        points = [(x + shift, _dice(of_curve, "dp_sgd", epsilon)) for x, epsilon in enumerate(EPSILONS)]
+        if any(values for _, values in points):
+            # A line ends where nothing was measured.
+            means = [statistics.fmean(values) if values else math.nan for _, values in points]
             axes.plot([x for x, _ in points], means, label=title, **style)
+        points = [(x, values) for x, values in points if values]
         for x, values in points:
             axes.plot([x, x], [min(values), max(values)], color=style["color"], linewidth=1)
     _frame(axes, runs)
