@@ -6,7 +6,7 @@ The other half is in `consilium.learning.algorithms`, with the settings that bot
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,8 @@ class Question:
         among: Sites that may be asked; None for all. Others are left out, even if connected.
         quorum: Whether the sites that answer have to make the job's quorum; otherwise the algorithm decides
             whether they are enough.
+        settled: Whether the answers so far are all that the algorithm needs; None to wait as the quorum says.
+        patience_seconds: Wait for the others once it is settled.
     """
 
     aggregator: Aggregator
@@ -79,6 +81,8 @@ class Question:
     content: Mapping[str, Any] = field(default_factory=dict)
     among: Collection[str] | None = None
     quorum: bool = True
+    settled: Callable[[], bool] | None = None
+    patience_seconds: float = 0.0
 
 
 class ServerAlgorithm(ABC):

@@ -7,7 +7,7 @@ agreed on who is in it; if that fails, the round is tried again, as one without 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -33,12 +33,23 @@ from consilium.learning.algorithms.secagg_plan import (
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.shares import weighted_shares
 from consilium.secagg.errors import SecAggFailure, SecAggRefusal
-from consilium.secagg.messages import Advertisement, Confirmation, Reveal, ShareBundle, SumContext
+from consilium.secagg.messages import (
+    Advertisement,
+    Confirmation,
+    ConfirmationList,
+    Reveal,
+    ShareBundle,
+    SumContext,
+    SurvivorList,
+)
 from consilium.secagg.server_session import ServerSession
 from consilium.secagg.weighted_sum import MaskedSum, SumPlan
 
 MessageT = TypeVar("MessageT", Advertisement, ShareBundle, Confirmation, Reveal)
 ResultT = TypeVar("ResultT")
+
+_PATIENCE_SECONDS: Final = 15.0
+"""For the last of the sites, once enough have answered; a site that works asks for tasks more often."""
 
 
 class ProtocolMessages:
@@ -47,11 +58,16 @@ class ProtocolMessages:
     Args:
         kind: What they are.
         add: Passes one to the protocol.
+
+    Attributes:
+        taken: How many messages the protocol took.
+        evaluators: Sites that only evaluate.
     """
 
     def __init__(self, kind: type[MessageT], add: Callable[[MessageT], None]) -> None:
         self._kind: type[Any] = kind
         self._add: Callable[[Any], None] = add
+        self.taken = 0
         self.evaluators: list[str] = []
 
     def add(self, site: str, contribution: Contribution) -> None:
@@ -70,6 +86,7 @@ class ProtocolMessages:
             if message.site != site:
                 raise RejectedUpdate("its message of the protocol names another site")
             self._add(message)
+            self.taken += 1
         except SecAggRefusal as error:
             raise RejectedUpdate(f"its message of the protocol: {error}") from None
 
@@ -183,10 +200,10 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         yield Question(updates, TRAIN, content={"inboxes": inboxes}, among={*inboxes, *keys.evaluators})
         survivors = _carry_out(session.close_masking)
         confirmed = ProtocolMessages(Confirmation, session.add_confirmation)
-        yield self._closing(CONFIRM, confirmed, survivors.to_json(), survivors.survivors)
+        yield _closing(CONFIRM, confirmed, survivors, survivors.survivors, session.threshold)
         signatures = _carry_out(session.close_confirming)
         reveals = ProtocolMessages(Reveal, session.add_reveal)
-        yield self._closing(REVEAL, reveals, signatures.to_json(), signatures.signatures)
+        yield _closing(REVEAL, reveals, signatures, signatures.signatures, session.threshold)
         self._aggregate = _carry_out(lambda: self._open(updates, session, plan, shared))
 
     def combine(self) -> Aggregate:
@@ -207,10 +224,25 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         typed = {name: _as_type(mean[name], np.asarray(value).dtype) for name, value in shared.items()}
         return Aggregate({MODEL: typed}, weighted_shares(counted))
 
-    @staticmethod
-    def _closing(task: str, aggregator: ProtocolMessages, message: str, among: Collection[str]) -> Question:
-        # Who is in the sum is decided; that enough sites are left to open it, the protocol sees to.
-        return Question(aggregator, task, content={"message": message}, among=among, quorum=False)
+
+def _closing(
+    task: str,
+    messages: ProtocolMessages,
+    message: SurvivorList | ConfirmationList,
+    among: Collection[str],
+    threshold: int,
+) -> Question:
+    # Who is in the sum is decided, so the job's quorum no longer counts. A site whose process was killed or
+    # paused after it sent its update is waited for only briefly: the others' shares open the sum without it.
+    return Question(
+        messages,
+        task,
+        content={"message": message.to_json()},
+        among=among,
+        quorum=False,
+        settled=lambda: messages.taken >= threshold,
+        patience_seconds=_PATIENCE_SECONDS,
+    )
 
 
 def _carry_out(step: Callable[[], ResultT]) -> ResultT:

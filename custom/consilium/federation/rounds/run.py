@@ -129,14 +129,18 @@ class TrainingRun:
         deadline = _seconds(rules.deadline_minutes)
         if task == LOCAL_ONLY:  # it is as much work as all rounds
             deadline = plan.rounds * _seconds(plan.quorum.settings.deadline_minutes)
+        grace, settled = _seconds(rules.grace_minutes), None
+        if question is not None and question.settled is not None:
+            grace, settled = min(grace, question.patience_seconds), question.settled
         self.controller.ask(
             task,
             message,
             sites,
             deadline_seconds=max(min(deadline, self._end - time.monotonic()), 0.0),
-            grace_seconds=_seconds(rules.grace_minutes),
+            grace_seconds=grace,
             silence_seconds=_seconds(rules.silence_minutes),
-            enough=lambda: plan.quorum.lack(self.answers.contributed, self.answers.cases) is None,
+            enough=settled
+            or (lambda: plan.quorum.lack(self.answers.contributed, self.answers.cases) is None),
         )
         self.answers.close()
         self.stop_if_aborted(_WHEN.get(task, f"in round {index + 1}"))

@@ -35,7 +35,7 @@ from consilium.secagg.identity import IDENTITY_FILE
 from consilium.secagg.local_federation import exchange_identities
 from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from federation.flare import JOB_ID
-from federation.rehearsal import Site, TwoWeights, outcomes, panics, rehearse
+from federation.rehearsal import Rehearsal, Site, TwoWeights, outcomes, panics, rehearse
 
 QUESTIONS = [ADVERTISE, SHARE, TRAIN, CONFIRM, REVEAL]
 SETTINGS = {"name": "secagg_fedavg", "bound_ratio": 500.0, "max_norm": 1e4, "full_weight_cases": 10}
@@ -183,6 +183,26 @@ def test_a_round_that_can_not_be_opened_is_repeated(run, sites, stage):
     assert record.status == "finished", record.reason
     assert [one.attempts for one in record.rounds] == [2, 1]
     np.testing.assert_allclose(w(engine), 2 * (6 * 2.0 + 3 * (-1.0 + 0.5 + 0.25)) / 15, atol=1e-5)
+
+
+@pytest.mark.parametrize("stage", [CONFIRM, REVEAL])
+def test_a_site_that_stops_after_it_sent_its_update_is_waited_for_only_briefly(run, sites, stage):
+    """Whatever the quorum waits for: here, for every site, for ever."""
+    waits = {}
+
+    class Watched(Rehearsal):
+        def ask(self, task, *arguments, grace_seconds, enough, **options):
+            before = enough()
+            super().ask(task, *arguments, grace_seconds=grace_seconds, enough=enough, **options)
+            waits[task] = before, enough(), grace_seconds
+
+    hospitals = sites(options={**STEPS, "west": {"step": 0.25, "silent_at": [(stage, 0)]}})
+    record, _ = run(hospitals, rounds=1, controller=Watched)
+    assert record.status == "finished", record.reason
+    before, after, grace = waits[stage]
+    assert (before, after) == (False, True)
+    assert grace < 60
+    assert {task for task, (_, _, one) in waits.items() if one == np.inf} >= {ADVERTISE, SHARE, TRAIN}
 
 
 def test_with_fewer_sites_than_the_threshold_nothing_is_opened(run, sites):
