@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from consilium.cli.options import Changes, StartFrom
 from consilium.cli.terminal import loading, say, say_result
 from consilium.default_task import training_job
+
+if TYPE_CHECKING:
+    from consilium.recipes.base import JobRecipe
 
 app = typer.Typer(no_args_is_help=True, help="List and write the jobs that Consilium knows.")
 
@@ -92,6 +95,28 @@ def export_jobs(
     output_folder(to, "--to")
     for recipe in recipes:
         say_result(export_job(recipe, to))
+    if name is not None:
+        _say_costs(recipes[0])
+
+
+def _say_costs(recipe: JobRecipe) -> None:
+    """Print what a round costs in a job by secure aggregation, beside other ways to average."""
+    from consilium.recipes.round_cost import MEASURED_ON, masked_settings, round_costs
+
+    settings = masked_settings(recipe)
+    if settings is None:
+        return
+    with loading("torch and MONAI"):
+        from consilium.learning.estimate import count_parameters
+
+    parameters = count_parameters(settings.learning)
+    say(
+        f"a round of {settings.min_sites} hospitals and {parameters:,} parameters, without training and the "
+        f"network's time (processor time as measured on {MEASURED_ON}):",
+        err=True,
+    )
+    for cost in round_costs(parameters, settings.min_sites, settings.algorithm.ring_bits):
+        say(f"  {cost}", err=True)
 
 
 def _all_jobs() -> list[str]:

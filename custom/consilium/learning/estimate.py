@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from consilium.data.case import Case
 from consilium.tasks import get_task
@@ -54,7 +54,7 @@ def gpu_bytes(learning: LearningSettings) -> int:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         method.build_loss(learning)(network(inputs), targets)
     activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    parameters = _count(network)
     return int(parameters * _BYTES_PER_PARAMETER + activations * _ACTIVATION_FACTOR) + _CUDA_CONTEXT
 
 
@@ -86,7 +86,14 @@ def disk_need(
     """
     method = get_task(learning.task).method
     cache = sum(method.prepared_bytes(case, learning, checked) for case in cases)
+    return DiskNeed(cache, count_parameters(learning) * _BYTES_PER_PARAMETER + _JOB_BYTES)
+
+
+def count_parameters(learning: LearningSettings) -> int:
+    """Return how many parameters a job's network has; it is built on torch's meta device, without memory."""
     with torch.device("meta"):
-        network = method.build_network(learning)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    return DiskNeed(cache, parameters * _BYTES_PER_PARAMETER + _JOB_BYTES)
+        return _count(get_task(learning.task).method.build_network(learning))
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

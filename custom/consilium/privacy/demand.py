@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -54,6 +56,18 @@ class PrivacyDemand(Settings):
         default=False,
         description="Whether a job has to hide this site's update from the server, in a sum of several.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _homomorphic_encryption_is_not_offered(cls, values: Any) -> Any:
+        """Refuse it by name, as a hospital may know it from FLARE."""
+        if isinstance(values, Mapping) and values.keys() & {"homomorphic_encryption", "he"}:
+            raise ValueError(
+                "no job has homomorphic encryption: all hospitals would hold its one key, so any of them "
+                "could open every update together with the server. Demand secure_aggregation instead, in "
+                "which no key opens a single update (docs/secure-aggregation.md)"
+            )
+        return values
 
     @model_validator(mode="after")
     def _what_is_limited_is_counted(self) -> Self:

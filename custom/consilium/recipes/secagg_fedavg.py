@@ -9,13 +9,16 @@ from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.algorithms.secagg_plan import SecAggFedAvgSettings
 from consilium.recipes.training import TrainingRecipe, TrainingSettings
+from consilium.secagg.survivor_policy import MOST_PARTIES
 
 
 class SecAggSettings(TrainingSettings):
     """Settings of a job by secure aggregation; a round needs `min_sites` updates, and at least three."""
 
     algorithm: SecAggFedAvgSettings = SecAggFedAvgSettings()
-    min_sites: int = Field(default=3, ge=3, le=64, description="Fewest sites that the job can do with.")
+    min_sites: int = Field(
+        default=3, ge=3, le=MOST_PARTIES, description="Fewest sites that the job can do with."
+    )
     aggregation: AggregationSettings = AggregationSettings(max_site_share=1.0)
     screening: ScreeningSettings = ScreeningSettings(max_norm_ratio=None)
     rollback_margin: float | None = Field(

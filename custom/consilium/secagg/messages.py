@@ -18,7 +18,7 @@ from consilium.secagg.statements import digest_statement, encode_statement
 from consilium.secagg.survivor_policy import MOST_PARTIES, SurvivorPolicy
 
 LONGEST_MESSAGE: Final = 256 * 1024
-"""Characters of JSON; the longest, the roster of 64 sites, has about 50,000."""
+"""Characters of JSON; the longest, the roster of 128 sites, has about 100,000."""
 
 _TAG_BYTES: Final = 16
 

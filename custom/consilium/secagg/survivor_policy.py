@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 FEWEST_SURVIVORS: Final = 3
 """Of two, each would learn the other's vector from the sum."""
 
-MOST_PARTIES: Final = 64
+MOST_PARTIES: Final = 128
 """Sites of one sum: each exchanges keys and shares with every other."""
 
 

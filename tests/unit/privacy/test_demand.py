@@ -104,3 +104,9 @@ def test_a_scope_that_demands_less_in_anything_is_looser(looser):
     assert demand(**STRICT | looser).is_looser_than(demand(**STRICT))
     assert not demand(**STRICT).is_looser_than(demand(**STRICT | looser))
     assert not demand(**STRICT).is_looser_than(demand(**STRICT))
+
+
+@pytest.mark.parametrize("name", ["homomorphic_encryption", "he"])
+def test_a_demand_of_homomorphic_encryption_is_refused_with_what_is_offered_instead(name):
+    with pytest.raises(ConfigurationError, match="Demand secure_aggregation instead"):
+        demand(**{name: True})

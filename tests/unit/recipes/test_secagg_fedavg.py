@@ -25,7 +25,7 @@ def test_screening_by_norm_is_refused_by_name():
         build_recipe(JOB, {"screening.max_norm_ratio": 6.0})
 
 
-@pytest.mark.parametrize("change", [{"min_sites": 2}, {"min_sites": 65}, {"algorithm.most_sites": 2}])
+@pytest.mark.parametrize("change", [{"min_sites": 2}, {"min_sites": 129}, {"algorithm.most_sites": 2}])
 def test_numbers_of_sites_that_the_protocol_can_not_have_are_refused(change):
     with pytest.raises(ConfigurationError, match="allowed: "):
         build_recipe(JOB, change)

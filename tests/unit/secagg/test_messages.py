@@ -19,7 +19,7 @@ from consilium.secagg.messages import (
 from consilium.secagg.survivor_policy import SurvivorPolicy
 from secagg.hospitals import context, names_of
 
-NAMES = names_of(64)
+NAMES = sorted(names_of(128))
 CONTEXT = context(round_number=1_000_000, attempt=1_000_000_000, job="j" * 64)
 
 

@@ -39,8 +39,8 @@ def test_two_hospitals_can_not_have_one_identity(tmp_path):
     ("{", "not valid JSON"), ("[]", "a JSON object is allowed"), ('{"peer": {}}', "did you mean 'peers'"),
     ('{"peers": {"../x": "00"}}', "peers"), ('{"peers": {"north": "00"}}', "64 hexadecimal digits"),
     ('{"min_survivors": 2}', "min_survivors"), ('{"min_survivors": "3"}', "min_survivors"),
-    ('{"min_survivors": 3.5}', "min_survivors"), ('{"colluding_sites": 63}', "colluding_sites"),
-    (json.dumps({"peers": {f"site-{n}": format_fingerprint(bytes([n] * 32)) for n in range(65)}}), "peers"),
+    ('{"min_survivors": 3.5}', "min_survivors"), ('{"colluding_sites": 127}', "colluding_sites"),
+    (json.dumps({"peers": {f"site-{n}": format_fingerprint(bytes([n] * 32)) for n in range(129)}}), "peers"),
 ])  # fmt: skip
 def test_a_file_that_can_not_be_used_is_an_error(tmp_path, content, match):
     path = tmp_path / "peers.json"

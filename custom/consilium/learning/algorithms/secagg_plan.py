@@ -84,7 +84,7 @@ class SecAggFedAvgSettings(AlgorithmSettings):
         "site adds to its next update.",
     )
     most_sites: int = Field(
-        default=MOST_PARTIES, ge=3, le=MOST_PARTIES, description="Most sites that the ring has room for."
+        default=64, ge=3, le=MOST_PARTIES, description="Most sites that the ring has room for."
     )
     full_weight_cases: int = Field(
         default=100,
