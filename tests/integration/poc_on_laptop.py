@@ -7,9 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ class RunningPoc:
         hospitals: A folder of cases for each site.
         job: A small training.
         home: The home folder of its user.
+        variables: More of the environment of all that it starts.
     """
 
     out: Path
     hospitals: Path
     job: Path
     home: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, *words: str) -> list[str]:
         return [str(Path(sys.executable).with_name("consilium")), *words]
@@ -55,6 +57,7 @@ class RunningPoc:
             **ENVIRONMENT,
             "HOME": str(self.home),
             "PATH": os.pathsep.join([programs, os.environ["PATH"]]),
+            **self.variables,
         }
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,59 @@
+"""Secure aggregation among real processes: hospitals are killed, or stop, before, while and after sending."""
+
+from pathlib import Path
+
+import pytest
+
+from consilium.learning.algorithms.secagg_fedavg import ADVERTISE, CONFIRM, REVEAL, SHARE
+from consilium.tasks.brain_tumor.synthetic import make_cohort
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
+from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
+from integration.masked_training import ROUNDING, Fate, train_masked
+
+pytestmark = pytest.mark.drill
+
+SEVEN = frozenset({"aster", "birch", "cedar", "dahlia", "elder", "fir", "gorse"})
+FIVE = frozenset({"aster", "birch", "cedar", "dahlia", "elder"})
+COHORT = CohortSpec(
+    hospitals=(HospitalSpec(name="all", layout=CaseLayout.DECATHLON, cases=4),),
+    grid=VoxelGrid(shape=(38, 48, 38), spacing_mm=4.0),
+)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cases of every hospital."""
+    return make_cohort(COHORT, tmp_path_factory.mktemp("archive")).hospitals["all"]
+
+
+def test_one_is_killed_while_it_sends_and_one_stops_before_it_confirms(cases: Path, tmp_path: Path) -> None:
+    """The masks of the one, and the self-mask of the other, are recovered from the shares of the three."""
+    fates = {"cedar": Fate(0, "while"), "dahlia": Fate(0, "after", "SIGSTOP")}
+    ended = train_masked(tmp_path, cases, FIVE, fates, rounds=1)
+    assert ended.record.status == "finished", ended.record.reason
+    assert [one.attempts for one in ended.record.rounds] == [1]
+    assert ended.answered(0, ADVERTISE) == ended.answered(0, SHARE) == FIVE
+    assert ended.trained(0) == FIVE - {"cedar"}
+    assert ended.answered(0, CONFIRM) == ended.answered(0, REVEAL) == FIVE - fates.keys()
+    assert ended.distance(0, FIVE - {"cedar"}) < ROUNDING
+    assert ended.distance(0, FIVE - fates.keys()) > 100 * ROUNDING
+    assert ended.distance(0, FIVE) > 100 * ROUNDING
+
+
+def test_three_of_seven_are_killed_and_return_to_the_next_round(cases: Path, tmp_path: Path) -> None:
+    killed = {"birch": Fate(0, "before"), "cedar": Fate(0, "while"), "dahlia": Fate(0, "after")}
+    stopped = {"elder": Fate(1, "after", "SIGSTOP")}
+    ended = train_masked(tmp_path, cases, SEVEN, {**killed, **stopped}, rounds=2)
+    assert ended.record.status == "finished", ended.record.reason
+    assert [one.attempts for one in ended.record.rounds] == [1, 1]
+    assert ended.answered(0, ADVERTISE) == ended.answered(0, SHARE) == SEVEN
+    assert ended.trained(0) == SEVEN - {"birch", "cedar"}
+    assert ended.answered(0, CONFIRM) == ended.answered(0, REVEAL) == SEVEN - killed.keys()
+    assert ended.trained(1) >= SEVEN - killed.keys()
+    assert ended.answered(1, CONFIRM) == ended.answered(1, REVEAL) == ended.trained(1) - {"elder"}
+    for index, late in enumerate(("dahlia", "elder")):
+        assert ended.distance(index, ended.trained(index)) < ROUNDING
+        assert ended.distance(index, ended.trained(index) - {late}) > 100 * ROUNDING
+    for site in killed:
+        assert ended.record.final_sites[site].outcome == "evaluated"

@@ -1,0 +1,162 @@
+"""A POC of hospitals that average by secure aggregation, and die or stop at moments of a round."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import yaml
+
+from consilium.federation.message_names import VALIDATE
+from consilium.learning.model_file import LAST_MODEL, load_model
+from consilium.learning.weights import Weights
+from consilium.poc.federation import Poc
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
+from consilium.records.federation import FederationRecord
+from consilium.records.job_record import load_record
+from consilium.records.progress import read_progress
+
+from .poc_on_laptop import ROOT, RunningPoc
+from .studies import ANY_NUMBER, DEADLINE_SECONDS, SMALL, wait_until
+
+SETTINGS = {**SMALL, "min_sites": 3, "quorum.attempts": 1, "algorithm.most_sites": 8}
+ROUNDING = 1e-6
+"""Plain averaging in another order differs by no more than this in any weight."""
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What happens to a site, once.
+
+    Attributes:
+        round: From 0.
+        moment: `before`, `while` or `after` it sends its masked update.
+        signal: That its process gets: killed, or stopped until the last round is over.
+    """
+
+    round: int
+    moment: str
+    signal: str = "SIGKILL"
+
+
+@dataclass(frozen=True)
+class MaskedTraining:
+    """A job that has ended.
+
+    Args:
+        record: What the server wrote down.
+        model: The final model.
+        sent: The folder in which each site keeps what it masks; see `deaths/sitecustomize.py`.
+    """
+
+    record: FederationRecord
+    model: Weights
+    sent: Path
+
+    def trained(self, index: int) -> set[str]:
+        """The sites whose updates are in a round, from 0."""
+        return {site for site, one in self.record.rounds[index].sites.items() if one.outcome == "trained"}
+
+    def answered(self, index: int, question: str) -> set[str]:
+        """The sites that answered a question of the protocol in a round."""
+        answers = self.record.rounds[index].questions[question]
+        return {site for site, one in answers.items() if one.outcome == "answered"}
+
+    def distance(self, index: int, sites: Collection[str]) -> float:
+        """How far a round's model is from what plain averaging makes of the updates of some sites."""
+        updates, cases = [], []
+        for site in sites:
+            with np.load(self.sent / f"{site}_{index}.npz") as file:
+                cases.append(int(file["cases"]))
+                updates.append({name[7:]: file[name] for name in file.files if name.startswith("update ")})
+        last = index == len(self.record.rounds) - 1
+        model = self.model if last else self._received(index + 1)
+        return max(
+            float(np.abs(model[name] - value - np.average([one[name] for one in updates], 0, cases)).max())
+            for name, value in self._received(index).items()
+        )
+
+    def _received(self, index: int) -> Weights:
+        with np.load(next(iter(sorted(self.sent.glob(f"*_{index}.npz"))))) as file:
+            return {name[6:]: file[name] for name in file.files if name.startswith("model ")}
+
+
+def train_masked(
+    folder: Path, cases: Path, sites: Collection[str], fates: Mapping[str, Fate], rounds: int
+) -> MaskedTraining:
+    """Run a job in a POC of its own, to its end.
+
+    Args:
+        folder: For all of it.
+        cases: What every hospital has.
+        sites: The hospitals, all of which train.
+        fates: What happens to some of them.
+        rounds: Of the job.
+    """
+    archive, sent, home = folder / "hospitals", folder / "sent", folder / "home"
+    for site in sites:
+        shutil.copytree(cases, archive / site)
+    for made in (sent, home):
+        made.mkdir()
+    (sent / "fates.json").write_text(json.dumps({site: vars(one) for site, one in fates.items()}))
+    python_path = [str(Path(__file__).with_name("deaths")), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {"CONSILIUM_DEATHS": str(sent), "PYTHONPATH": os.pathsep.join(python_path)}
+    recipe = build_recipe("brain_tumor_fedavg_secagg", {**SETTINGS, "rounds": rounds})
+    poc = RunningPoc(folder / "out", archive, export_job(recipe, folder / "jobs"), home, variables)
+    try:
+        project = _write_project(folder / "project.yml", sites)
+        up = poc.poc("up", "--hospitals", str(archive), "--project", str(project))
+        assert up.returncode == 0, up.stderr
+        result = _run(poc, [sent / f"{site}.pid" for site, one in fates.items() if one.signal == "SIGSTOP"])
+    finally:
+        Poc(poc.out).end()
+    record = load_record(result)
+    assert isinstance(record, FederationRecord)
+    return MaskedTraining(record, load_model(next(result.rglob(LAST_MODEL)))[0], sent)
+
+
+def _run(poc: RunningPoc, stopped: Collection[Path]) -> Path:
+    """Run the job, and let stopped sites continue when the last round is over; returns its result."""
+    with poc.submit(poc.job) as submit:
+        wait_until(lambda: submit.poll() is not None or _is_trained(poc), "the last round is over")
+        assert submit.poll() is None, submit.communicate()[1]
+        for file in stopped:
+            process = psutil.Process(int(file.read_text()))
+            assert process.status() == psutil.STATUS_STOPPED
+            process.send_signal(signal.SIGCONT)
+        stdout, stderr = submit.communicate(timeout=DEADLINE_SECONDS)
+    assert stdout, stderr
+    return Path(stdout.strip()).parents[1]
+
+
+def _is_trained(poc: RunningPoc) -> bool:
+    """Whether the sites are asked to validate the last round's model."""
+    folders = [file.parent for file in (Poc(poc.out).kits / "server").glob("*/progress.json")]
+    return any(progress is not None and progress.task == VALIDATE for progress in map(read_progress, folders))
+
+
+def _write_project(file: Path, sites: Collection[str]) -> Path:
+    """Write the POC's project file with these hospitals."""
+    project: dict[str, Any] = yaml.safe_load((ROOT / "poc/project.yml").read_text())
+    others = [one for one in project["participants"] if one["type"] != "client"]
+    clients = [
+        {
+            "name": site,
+            "type": "client",
+            "org": f"{site}_hospital",
+            "consilium": {"dataset": f"hospitals/{site}", "cpu_threads": 1, **ANY_NUMBER},
+        }
+        for site in sorted(sites)
+    ]
+    project["participants"] = [*others, *clients]
+    file.write_text(yaml.safe_dump(project))
+    return file
