@@ -50,7 +50,10 @@ An epsilon of 3 at a hospital with 120 training patients:
 
   $ consilium ledger plan --epsilon 3 --training-patients 120 --rounds 20
 
-A step draws 8 of them on average, and a round has 40 steps, unless --batch and --steps say otherwise.
+A step draws 8 of them on average, and a round has 40 steps, unless --batch and --steps say otherwise. No kit
+is needed. For a level of protection instead of an epsilon, in more rounds:
+
+  $ consilium ledger plan --level formal --training-patients 120 --rounds 50
 """
 
 Task = Annotated[
@@ -117,10 +120,22 @@ def verify(
 
 @app.command("plan", epilog=_PLAN_EPILOG)
 def plan(
-    epsilon: Annotated[
-        float, typer.Option(help="Most that the whole job may spend of a patient.", show_default=False)
-    ],
     patients: Annotated[int, typer.Option("--training-patients", help=TRAINING_PATIENTS, show_default=False)],
+    epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="Most that the whole job may spend of a patient. Default: the level's.", show_default=False
+        ),
+    ] = None,
+    level: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="Level of protection, in place of an epsilon or to check it: formal (8) or reconstruction "
+            "(1000).",
+            show_default=False,
+        ),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of the job.")] = 10,
     steps: Annotated[int, typer.Option(help="Steps of a round.")] = 40,
     batch: Annotated[int, typer.Option(help="Patients that a step draws, on average.")] = 8,
@@ -133,8 +148,9 @@ def plan(
     with loading("the accountant"):
         from consilium.privacy.planning import PlannedJob, plan_noise
 
-        values = {"epsilon": epsilon, "delta": delta, "patients": patients, "batch": batch, "steps": steps}
-        planned = plan_noise(PlannedJob.parse({**values, "rounds": rounds}, source="the options"))
+        values = {"epsilon": epsilon, "level": level, "delta": delta, "patients": patients}
+        values |= {"batch": batch, "steps": steps, "rounds": rounds}
+        planned = plan_noise(PlannedJob.parse(values, source="the options"))
     if as_json:
         say_json(planned.as_json())
     else:
@@ -182,9 +198,9 @@ def _print_plan(plan: PlannedNoise) -> None:
     from consilium.report.terminal import Terminal, folding_table
 
     console = Terminal()
-    table = folding_table(("after round", "epsilon"))
-    for number, spent in plan.epsilon_by_round:
-        table.add_row(str(number), f"{spent:.3g}")
+    table = folding_table(("rounds", "epsilon of this job after them", "noise of a job that ends there"))
+    for (number, spent), (_, noise) in zip(plan.epsilon_by_round, plan.noise_by_rounds, strict=True):
+        table.add_row(str(number), f"{spent:.3g}", f"{noise:.4g}")
     console.print(table)
     console.print(
         f"noise {plan.noise_multiplier:.4g} times the clipping norm; a step draws a patient with probability "

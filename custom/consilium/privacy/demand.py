@@ -56,6 +56,11 @@ class PrivacyDemand(Settings):
         default=False,
         description="Whether a job has to hide this site's update from the server, in a sum of several.",
     )
+    stated: bool = Field(
+        default=True,
+        description="Whether a readiness check states what is demanded of a job, so that the lead data "
+        "scientist sees it before submitting one. The budget, and what is left of it, are never stated.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,8 @@ FORMAL_EPSILON: Final = 10.0
 MOST_EPSILON: Final = 10_000.0
 """Largest epsilon with which noise counts as a protection at all."""
 
+_DELTA_SHARE: Final = 0.1
+
 
 class PrivacyLevel(str, Enum):
     """Strength of a job's protection of a patient, from weak to strong.
@@ -49,10 +51,31 @@ class PrivacyLevel(str, Enum):
         limits = {PrivacyLevel.FORMAL: FORMAL_EPSILON, PrivacyLevel.RECONSTRUCTION: MOST_EPSILON}
         return limits.get(self, math.inf)
 
+    @property
+    def usual(self) -> float:
+        """Epsilon of a job that states the level alone."""
+        return {PrivacyLevel.FORMAL: 8.0, PrivacyLevel.RECONSTRUCTION: 1000.0}.get(self, math.inf)
+
     def reaches(self, demanded: PrivacyLevel) -> bool:
         """Return whether this is at least as strong as what is demanded."""
         order = list(PrivacyLevel)
         return order.index(self) >= order.index(demanded)
+
+
+def promised_delta(patients: int, delta: float | None = None) -> float:
+    """Return the delta at which a job keeps its promise at a site.
+
+    That of giving away one patient of all is one divided by their number, so it is at most a tenth of that.
+
+    Args:
+        patients: Training patients of the site.
+        delta: The job's own; None for the largest.
+
+    Example:
+        >>> promised_delta(100), promised_delta(100, 1e-5)
+        (0.001, 1e-05)
+    """
+    return min(_DELTA_SHARE / patients, 1.0 if delta is None else delta)
 
 
 @dataclass(frozen=True)

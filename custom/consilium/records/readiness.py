@@ -12,6 +12,8 @@ from typing_extensions import Self
 from consilium.counts import counted, list_counts
 from consilium.data.case_format import CaseFormat
 from consilium.data.files import private_folder, write_atomically
+from consilium.privacy.demand import PrivacyDemand
+from consilium.privacy.promise import MOST_EPSILON, PrivacyLevel
 from consilium.records.bounds import (
     BySite,
     Code,
@@ -29,6 +31,7 @@ from consilium.records.bounds import (
     known_word,
 )
 from consilium.records.reading import read_record
+from consilium.settings import MAX_SITES
 
 READINESS_FILE = "readiness.json"
 """Name of the record in the server's run folder."""
@@ -68,6 +71,42 @@ class Hardware(Record):
     free_disk_gib: Gibibytes = Field(description="Where the site keeps its cache.")
 
 
+class StatedDemand(Record):
+    """What a hospital demands of a job for its patients' privacy; nothing about what they have spent."""
+
+    level: Literal["none", "reconstruction", "formal"] = "none"
+    job_epsilon: Annotated[Finite, Field(gt=0, le=MOST_EPSILON)] | None = None
+    min_sites: Annotated[int, Field(strict=True, ge=1, le=MAX_SITES)] = 1
+    secure_aggregation: Annotated[bool, Field(strict=True)] = False
+
+    @classmethod
+    def of(cls, demand: PrivacyDemand) -> StatedDemand | None:
+        """Return what a hospital lets its site state; None if that is nothing."""
+        if not demand.stated:
+            return None
+        return cls(
+            level=demand.level.value,
+            job_epsilon=demand.job_epsilon,
+            min_sites=demand.min_sites,
+            secure_aggregation=demand.secure_aggregation,
+        )
+
+    @property
+    def demand(self) -> PrivacyDemand:
+        """The demand, as far as it is stated."""
+        return PrivacyDemand(
+            level=PrivacyLevel(self.level),
+            job_epsilon=self.job_epsilon,
+            min_sites=self.min_sites,
+            secure_aggregation=self.secure_aggregation,
+        )
+
+    @model_validator(mode="after")
+    def _is_a_demand(self) -> Self:
+        self.demand  # noqa: B018 - a demand that no hospital can have is an error
+        return self
+
+
 class SiteReadiness(Record):
     """One site's answer: counts and codes, nothing about a patient."""
 
@@ -95,6 +134,9 @@ class SiteReadiness(Record):
     layout: Word | None = None
     label_convention: Word | None = None
     grid: Grid | None = Field(default=None, description="Null for fewer patients than the site's minimum.")
+    privacy: StatedDemand | None = Field(
+        default=None, description="What it demands of a job; null where the hospital doesn't state it."
+    )
     hardware: Hardware
     versions: Versions = Field(default_factory=dict)
 

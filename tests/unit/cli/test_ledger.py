@@ -5,12 +5,14 @@ import shutil
 
 import pytest
 
+from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings
 from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
 from consilium.privacy.ledger_entry import Payment
 from consilium.privacy.mechanism import SampledGaussian
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 ROUND = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.1, steps=40)
 
@@ -139,11 +141,32 @@ def test_a_plan_says_the_noise_and_what_each_round_spends(run):
     assert 2.98 < spent[-1] <= 3
     code, out, _ = run(*words)
     assert "noise 2.484 times the clipping norm" in out
+    assert [number for number, _ in plan["noise_by_rounds"]] == [1, 2, 5, 10, 20]
+    noises = [noise for _, noise in plan["noise_by_rounds"]]
+    assert noises == sorted(noises)
+    assert noises[-1] == plan["noise_multiplier"]
+
+
+def test_a_plan_by_level_has_the_epsilon_of_a_job_with_that_level(run):
+    code, out, _ = run(
+        "ledger", "plan", "--level", "formal", "--training-patients", "100", "--rounds", "1", "--json"
+    )
+    assert code == 0
+    plan = json.loads(out)
+    job = DpSgdAlgorithmSettings(level="formal")
+    learning = BrainTumorSettings(batch_size=8, local_steps=40)
+    (mechanism,) = job.privacy_plan(learning, 1, 100).each_round
+    assert plan["noise_multiplier"] == mechanism.noise_multiplier
+    assert plan["sampling_rate"] == mechanism.sampling_rate
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
+        (("--training-patients", "100"), "give an epsilon, or a level"),
+        (("--level", "none", "--training-patients", "100"), "no noise to plan"),
+        (("--level", "perfect", "--training-patients", "100"), "level: allowed"),
+        (("--level", "formal", "--epsilon", "50", "--training-patients", "100"), "50 is not formal"),
         (("--epsilon", "0", "--training-patients", "100"), "epsilon: allowed: more than 0"),
         (("--epsilon", "3", "--training-patients", "0"), "patients: allowed: 1 or more"),
         (("--epsilon", "3", "--training-patients", "9", "--delta", "2"), "delta: allowed"),

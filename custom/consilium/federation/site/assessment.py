@@ -37,7 +37,7 @@ from consilium.participant.site_cases import (
 )
 from consilium.participant.site_settings import SiteSettings
 from consilium.process_limits import available_cores
-from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
+from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness, StatedDemand
 from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 
@@ -76,6 +76,7 @@ def check_readiness(
             can="nothing",
             reason=error.public_reason,
             code=error.code,
+            privacy=StatedDemand.of(site.privacy),
             hardware=hardware(site),
             versions=component_versions(),
         )
@@ -133,6 +134,7 @@ def assess(
         layout=cohort.layout,
         label_convention=cohort.convention,
         grid=_grid(usable.cases, checked) if usable.cases else None,
+        privacy=StatedDemand.of(site.privacy),
         hardware=hardware(site),
         versions=versions,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -20,7 +20,7 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError, TrainingError
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm
 from consilium.privacy.mechanism import SampledGaussian
-from consilium.privacy.promise import MOST_EPSILON, PrivacyLevel, PrivacyPlan, PrivacyPromise
+from consilium.privacy.promise import MOST_EPSILON, PrivacyLevel, PrivacyPlan, PrivacyPromise, promised_delta
 
 if TYPE_CHECKING:
     import torch
@@ -32,13 +32,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_EPSILON: Final = {PrivacyLevel.FORMAL: 8.0, PrivacyLevel.RECONSTRUCTION: 1000.0}
-
 Trainable: TypeAlias = Literal["all", "last_layers", "norms"]
 """Which weights are trained: all, those of the last layers, or those of normalization layers."""
-
-_DELTA_SHARE: Final = 0.1
-"""Delta is at most this, divided by the number of patients: that of giving away one of them is 1 / N."""
 
 
 class DpSgdAlgorithmSettings(AlgorithmSettings):
@@ -93,7 +88,7 @@ class DpSgdAlgorithmSettings(AlgorithmSettings):
     @property
     def target_epsilon(self) -> float:
         """Most that the whole job may spend of a patient."""
-        return _EPSILON[PrivacyLevel(self.level)] if self.epsilon is None else self.epsilon
+        return PrivacyLevel(self.level).usual if self.epsilon is None else self.epsilon
 
     def promise(self) -> PrivacyPromise:
         """Return epsilon and delta."""
@@ -112,7 +107,7 @@ class DpSgdAlgorithmSettings(AlgorithmSettings):
                 "learning.local_epochs with differential privacy makes the number of steps depend on the "
                 "data; give local_steps"
             )
-        delta = min(_DELTA_SHARE / patients, self.delta or 1.0)
+        delta = promised_delta(patients, self.delta)
         rate = min(1.0, learning.batch_size / patients)
         steps = learning.local_steps
         sigma = find_noise_multiplier(self.target_epsilon, delta, rate, rounds * steps)

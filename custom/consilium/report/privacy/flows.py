@@ -46,7 +46,7 @@ def list_flows(job: JobFacts, site: SiteFacts) -> tuple[tuple[DataFlow, ...], tu
         _add_statistics(flows, kind, minimum)
         done, machine = "", "Versions"
     else:
-        _add_readiness(flows, minimum)
+        _add_readiness(flows, site, minimum)
         done, machine = "", "Versions, processors, memory, GPUs and free disk"
     flows.add_grouped_count(
         "left_out", "Numbers of cases left out, by code", "the patients of these cases", minimum
@@ -152,7 +152,7 @@ def _add_statistics(flows: FlowList, kind: StatisticsFacts, minimum: int) -> Non
     )
 
 
-def _add_readiness(flows: FlowList, minimum: int) -> None:
+def _add_readiness(flows: FlowList, site: SiteFacts, minimum: int) -> None:
     flows.add_grouped_count(
         "usable",
         "Numbers of usable cases and patients, median size of their images, layout, what label values mean",
@@ -163,7 +163,8 @@ def _add_readiness(flows: FlowList, minimum: int) -> None:
     flows.add_grouped_count("findings", "Findings in cases, by code", "the patients of these cases", minimum)
     flows.add(
         "ability",
-        "What the hospital can do, why not, and its minimum behind scores",
+        "What the hospital can do, why not, its minimum behind scores"
+        + (", and what it demands of a job" if site.demand.stated else ""),
         "no single patient",
         "",
         users=RESULT,

@@ -37,6 +37,7 @@ class ReadinessRow:
         images: Size of its images.
         labels: Their convention.
         machine: What a job may use there.
+        demands: What it demands of a job for its patients' privacy, as far as it states that.
     """
 
     site: str
@@ -45,6 +46,7 @@ class ReadinessRow:
     images: str = _NOTHING
     labels: str = _NOTHING
     machine: str = _NOTHING
+    demands: str = _NOTHING
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,9 @@ def finding_rows(record: ReadinessRecord) -> list[FindingRow]:
 def terminal_tables(record: ReadinessRecord) -> Group:
     """Return tables for `rich`: the hospitals, and the findings in their cases."""
     sites = _table(
-        ("hospital", "can", "cases", "labels", "images", "machine"),
+        ("hospital", "can", "cases", "labels", "images", "machine", "demands of a job"),
         [
-            (row.site, row.can, row.usable_cases, row.labels, row.images, row.machine)
+            (row.site, row.can, row.usable_cases, row.labels, row.images, row.machine, row.demands)
             for row in site_rows(record)
         ],
     )
@@ -120,6 +122,7 @@ def _site_row(record: ReadinessRecord, name: str) -> ReadinessRow:
         images=_describe_grid(site.grid),
         labels=site.label_convention or _NOTHING,
         machine=_describe_machine(site.hardware),
+        demands="not stated" if site.privacy is None else site.privacy.demand.describe(),
     )
 
 

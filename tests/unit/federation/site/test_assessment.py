@@ -31,6 +31,26 @@ def test_checking_answers_counts_and_prepares_nothing(executor, engine, tmp_path
     answer_of(execute(executor, engine, TRAIN))  # it did not keep anything that training would have to know
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_checking_states_what_a_job_must_offer_and_never_the_budget(executor, engine, tmp_path, damaged):
+    demand = {"level": "formal", "epsilon": 7.25, "job_epsilon": 3.0, "min_sites": 2}
+    settings = site(tmp_path, ["P1", "P2", "P3"], privacy=demand)
+    if damaged:
+        settings = settings.model_copy(update={"dataset": tmp_path / "nothing"})
+    at_site(engine, settings)
+    readiness = check(executor, engine)
+    assert readiness.privacy is not None
+    assert readiness.privacy.demand.describe() == (
+        "formal protection, an epsilon of at most 3 in a job, at least 2 hospitals a round"
+    )
+    assert "7.25" not in readiness.model_dump_json()
+
+
+def test_checking_states_no_demand_where_the_hospital_does_not_want_it(executor, engine, tmp_path):
+    at_site(engine, site(tmp_path, ["P1", "P2", "P3"], privacy={"level": "formal", "stated": False}))
+    assert check(executor, engine).privacy is None
+
+
 def test_checking_suppresses_counts_below_the_hospital_s_minimum(executor, engine, tmp_path):
     settings = site(tmp_path, ["P1", "P2", "P3"], min_count=5)
     Hospital(settings.dataset).brats("P4", without=("t1",))

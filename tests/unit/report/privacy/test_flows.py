@@ -33,6 +33,7 @@ MATTERS = [
     ("brain_tumor_fedavg_secagg", {"aggregation": SUMS}, "of 4 or more by north's own threshold"),
     ("brain_tumor_evaluate", {"max_evaluated_models": 0}, "the hospital allows no evaluation"),
     ("brain_tumor_evaluate", {"has_subgroups": True}, "Means and intervals of subgroups"),
+    ("brain_tumor_check", {"demand": PrivacyDemand(stated=False)}, 'its minimum behind scores"'),
     ("brain_tumor_evaluate", {"min_count": 25}, "at least 25 patients in a bin"),
     ("brain_tumor_stats", {"min_count": 25}, "at least 25 patients"),
     ("brain_tumor_check", {"min_count": 25}, "at least 25 patients"),

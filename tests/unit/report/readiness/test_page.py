@@ -2,6 +2,7 @@ import re
 
 import pytest
 from federation.readiness import readiness, site
+from pydantic import ValidationError
 from rich.console import Console
 
 from consilium.errors import RefusalCode
@@ -25,6 +26,39 @@ def terminal_text(record):
     with console.capture() as captured:
         console.print(terminal_tables(record))
     return re.sub(r"\s+", " ", captured.get())
+
+
+DEMAND = {"level": "formal", "job_epsilon": 3.0, "min_sites": 2, "secure_aggregation": True}
+DEMANDED = (
+    "formal protection, an epsilon of at most 3 in a job, at least 2 hospitals a round, secure aggregation"
+)
+
+
+@pytest.mark.parametrize("show", [page_text, terminal_text])
+def test_what_each_hospital_demands_of_a_job_is_seen_before_one_is_submitted(show):
+    shown = show(
+        readiness(north=site("train", privacy=DEMAND), south=site("train", privacy={}), west="train")
+    )
+    assert DEMANDED in shown
+    assert "no noise and no secure aggregation" in shown
+    assert "not stated" in shown
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"level": "perfect"},
+        {"job_epsilon": 3.0},  # of jobs without noise: no hospital can demand it
+        {"level": "formal", "job_epsilon": -1.0},
+        {"min_sites": 10**9},
+        {"min_sites": "2"},
+        {"secure_aggregation": "yes"},
+        {"budget": 8.0},
+    ],
+)
+def test_a_demand_that_no_hospital_can_have_is_rejected(lie):
+    with pytest.raises(ValidationError):
+        site("train", privacy=lie)
 
 
 @pytest.fixture
