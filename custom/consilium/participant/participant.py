@@ -254,8 +254,10 @@ class Participant:
         return kept.arrays[_PERSONAL] if kept else {}
 
     def close(self) -> None:
-        """End the processes that were started for training."""
+        """End the processes that were started for training, and close the site's ledger."""
         self._learner.close()
+        if self._payments is not None:
+            self._payments.close()
 
 
 def _processes(data: SiteData, learning: LearningSettings, compute: ComputeSettings) -> int:

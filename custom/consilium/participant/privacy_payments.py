@@ -113,6 +113,10 @@ class PrivacyPayments:
         )
         return replace(schedule, paid=plan.each_round)
 
+    def close(self) -> None:
+        """Close the ledger's file; a later payment opens it again."""
+        self._ledger.close()
+
     def _plan(self, rounds: int) -> PrivacyPlan | None:
         """The mechanisms by which the promise is kept; None where there is nothing to keep.
 

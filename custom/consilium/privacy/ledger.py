@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
@@ -24,14 +23,15 @@ from consilium.privacy.ledger_entry import (
     chain_hash,
     write_patients,
 )
+from consilium.privacy.ledger_file import PATIENCE_S, LedgerFile
 from consilium.privacy.ledger_heads import LedgerHeads
 
 LEDGER_FILE: Final = "privacy_ledger.sqlite"
 HEADS_FILE: Final = "privacy_ledger.heads"
-"""In the site's state_dir, both of them, and to be kept and restored together."""
+"""In the site's state_dir, both of them, and to be kept and restored together, with SQLite's log of the first
+(its name and -wal), which is there while a job runs and after a crash."""
 
 _LOCK_FILE: Final = "privacy_ledger.lock"
-_PATIENCE_S: Final = 60.0
 
 _TABLES: Final = """
 CREATE TABLE entries (sequence INTEGER PRIMARY KEY, content TEXT NOT NULL, hash TEXT NOT NULL);
@@ -61,13 +61,14 @@ class PrivacyLedger:
     def __init__(self, folder: Path, key: bytes) -> None:
         self._folder = folder
         self._key = key
+        self._file = LedgerFile(folder / LEDGER_FILE)
         self._heads = LedgerHeads(folder / HEADS_FILE)
         self._verified = LedgerContent((), {})
 
     @property
     def path(self) -> Path:
         """The ledger's file."""
-        return self._folder / LEDGER_FILE
+        return self._file.path
 
     def read(self) -> LedgerContent:
         """Return all payments, verified; none where the site has not paid yet.
@@ -80,8 +81,12 @@ class PrivacyLedger:
         with self._locked():
             if self._absent():
                 return LedgerContent((), {})
-            with self._connect() as connection:
+            with self._file.connect() as connection:
                 return self._verify(connection)
+
+    def close(self) -> None:
+        """Close the file; the next use opens and verifies it."""
+        self._file.close()
 
     def pay(
         self, payment: Payment, allow: Callable[[LedgerContent], None] = lambda content: None
@@ -99,7 +104,7 @@ class PrivacyLedger:
         with self._locked():
             if self._absent():
                 self._create()
-            with self._connect() as connection:
+            with self._file.connect() as connection:
                 content = self._verify(connection)
                 allow(content)
                 text, patients = write_patients(payment.patients)
@@ -124,18 +129,16 @@ class PrivacyLedger:
 
     def _absent(self) -> bool:
         """Whether nothing was ever paid here: neither file holds anything."""
-        heads = self._read_heads()
         if self.path.exists():
             return False
-        if heads:
+        if heads := self._read_heads():
             raise self._refusal(f"{self.path} is missing, and {HEADS_FILE} lists {len(heads)} of its entries")
         return True
 
     def _create(self) -> None:
         """Begin a ledger: the file of heads first, so that a ledger without it was tampered with."""
         self._heads.create()
-        descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        os.close(descriptor)
+        self._file.create()
 
     def _insert(self, connection: sqlite3.Connection, hashes: Sequence[str], content: str) -> tuple[int, str]:
         sequence = len(hashes)
@@ -164,8 +167,7 @@ class PrivacyLedger:
         if not heads and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             self._begin(connection)
             heads = self._read_heads() or []
-        if (found := connection.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
-            raise self._refusal(str(found))
+        self._file.check_integrity(connection)
         entries, hashes = list(self._verified.entries), list(self._verified.hashes)
         # What this object has verified before is only compared: a job opens a ledger once, and pays often.
         stored_hashes = [row[0] for row in connection.execute("SELECT hash FROM entries ORDER BY sequence")]
@@ -230,22 +232,14 @@ class PrivacyLedger:
             raise self._refusal(f"{self._heads.path}: {error}") from None
 
     @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE_S)) as connection:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            # Without EXTRA, a power cut soon after the commit may bring back the journal, which undoes it.
-            connection.execute("PRAGMA synchronous = EXTRA")
-            yield connection
-
-    @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other processes out; whatever fails inside is a refusal: a ledger never fails open."""
         try:
             private_folder(self._folder)
-            with FileLock(self._folder / _LOCK_FILE, mode=0o600, timeout=_PATIENCE_S):
+            with FileLock(self._folder / _LOCK_FILE, mode=0o600, timeout=PATIENCE_S):
                 yield
         except Timeout:
-            raise self._refusal(f"another process has used it for more than {_PATIENCE_S:.0f} s") from None
+            raise self._refusal(f"another process has used it for more than {PATIENCE_S:.0f} s") from None
         except (sqlite3.Error, OSError, ValidationError, ValueError, TypeError, RecursionError) as error:
             raise self._refusal(f"{type(error).__name__}: {error}") from error
 

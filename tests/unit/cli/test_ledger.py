@@ -107,10 +107,12 @@ def test_a_head_that_was_noted_shows_that_nothing_before_it_changed(run, kit, le
 
 def test_older_copies_of_both_files_are_found_by_a_head_that_was_noted(run, kit, ledger, tmp_path):
     state = kit / "site_state"
+    ledger.close()
     for name in (LEDGER_FILE, HEADS_FILE):
         shutil.copy(state / name, tmp_path)
     ledger.pay(Payment("job-2", "job-2", 1, (ROUND,), 1e-3, ("b",)))
     noted = ledger.read().head
+    ledger.close()
     for name in (LEDGER_FILE, HEADS_FILE):
         shutil.copy(tmp_path / name, state)
     assert run("ledger", "verify", kit)[0] == 0  # nothing on this machine knows better
@@ -120,6 +122,7 @@ def test_older_copies_of_both_files_are_found_by_a_head_that_was_noted(run, kit,
 
 
 def test_a_damaged_ledger_is_named_with_the_remedy(run, kit, ledger):
+    ledger.close()
     (kit / "site_state" / LEDGER_FILE).write_bytes(b"nothing")
     code, _, err = run("ledger", "verify", kit)
     assert code == 1

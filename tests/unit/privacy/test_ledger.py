@@ -18,6 +18,7 @@ from consilium.privacy.ledger_entry import LedgerContent
 from privacy.ledgers import KEY, ROUND, ledger, payment
 
 BOTH = (LEDGER_FILE, HEADS_FILE)
+LOG_FILE = f"{LEDGER_FILE}-wal"
 
 PAY = f"""
 import sys
@@ -88,7 +89,72 @@ def test_a_round_that_is_repeated_pays_again_with_the_next_attempt(tmp_path):
 
 
 def test_the_files_are_their_owners_only(paid):
-    assert {(paid / name).stat().st_mode & 0o777 for name in BOTH} == {0o600}
+    open_ledger = ledger(paid)
+    open_ledger.pay(payment(3))
+    files = {path.name: path.stat().st_mode & 0o777 for path in paid.glob("privacy_ledger*")}
+    assert {*BOTH, LOG_FILE} <= files.keys()
+    assert set(files.values()) == {0o600}
+
+
+def copy_of_what_is_on_the_disk(folder: Path, into: Path, *left_out: str) -> Path:
+    """What a power cut leaves, or a backup takes, while a job runs."""
+    for path in folder.glob("privacy_ledger*"):
+        if path.name not in left_out and not path.name.endswith(("-shm", ".lock")):
+            shutil.copy(path, into)
+    return into
+
+
+def test_a_payment_is_on_the_disk_while_the_ledger_stays_open(paid, tmp_path_factory):
+    one = ledger(paid)
+    for round_index in range(3, 8):
+        one.pay(payment(round_index))
+        copy = copy_of_what_is_on_the_disk(paid, tmp_path_factory.mktemp("copy"))
+        assert read(copy) == ledger(paid).read()
+        assert read(copy).entries[-1].round_index == round_index
+
+
+def test_a_copy_without_the_log_is_an_older_one_and_refused(paid, tmp_path_factory):
+    one = ledger(paid)
+    one.pay(payment(3))
+    refuses(copy_of_what_is_on_the_disk(paid, tmp_path_factory.mktemp("copy"), LOG_FILE), "an older copy")
+
+
+def test_a_commit_waits_for_the_disk(tmp_path, monkeypatch):
+    opened = []
+    connect = sqlite3.connect
+    monkeypatch.setattr("sqlite3.connect", lambda *a, **o: opened.append(connect(*a, **o)) or opened[-1])
+    one = ledger(tmp_path)
+    one.pay(payment(0))
+    one.pay(payment(1))
+    (connection,) = opened  # closing moves the log, and waits for more
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] >= 2
+    one.close()
+    assert not (tmp_path / LOG_FILE).exists()
+    assert one.pay(payment(2)).attempt == 1
+
+
+def test_a_file_that_is_put_in_the_place_of_the_open_one_is_found(paid):
+    one = ledger(paid)
+    one.pay(payment(3))
+    shutil.copy(paid / LEDGER_FILE, paid / "other")
+    (paid / "other").replace(paid / LEDGER_FILE)
+    with pytest.raises(SiteRefusal) as refused:
+        one.pay(payment(4))
+    assert refused.value.code is RefusalCode.PRIVACY_LEDGER
+    assert "replaced by another file" in str(refused.value)
+
+
+def test_a_payment_that_is_refused_leaves_the_ledger_usable(paid):
+    one = ledger(paid)
+
+    def forbid(content):
+        raise SiteRefusal("no", code=RefusalCode.DECLINED)
+
+    with pytest.raises(SiteRefusal, match="no"):
+        one.pay(payment(3), forbid)
+    assert one.pay(payment(3)).attempt == 1
+    assert len(ledger(paid).read().entries) == 4
 
 
 def test_the_same_patients_are_stored_once(tmp_path):
@@ -280,7 +346,7 @@ def test_two_processes_that_pay_at_once_lose_nothing(tmp_path):
 def test_a_ledger_that_another_process_keeps_is_not_waited_for_without_end(paid, monkeypatch):
     from filelock import FileLock
 
-    monkeypatch.setattr("consilium.privacy.ledger._PATIENCE_S", 0.01)
+    monkeypatch.setattr("consilium.privacy.ledger.PATIENCE_S", 0.01)
     with FileLock(paid / "privacy_ledger.lock"):
         refuses(paid, "another process has used it")
 

@@ -1,0 +1,97 @@
+"""SQLite file of a privacy ledger: how it is made, opened and kept open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+PATIENCE_S: Final = 60.0
+"""How long another process is waited for."""
+
+
+class LedgerFile:
+    """An SQLite file with a log ahead of it, so that a commit waits for one synchronization of the disk.
+
+    The connection stays open from its first use: the last one that closes moves the log into the file, and
+    waits for more. One thread at a time may use it, which the ledger's lock ensures.
+
+    Args:
+        path: The file. The log beside it, with the same name and `-wal`, is a part of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        self._opened: tuple[int, int] | None = None
+        """Device and number of the file that is open."""
+        self._checked: int | None = None
+        """SQLite's count of what other connections have written, when the file was last checked."""
+
+    def create(self) -> None:
+        """Make the empty file, durably, as is the name of every other new file of its folder.
+
+        Raises:
+            FileExistsError: There is one.
+        """
+        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    @contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """Provide the open file; it is closed after any error, which undoes what was not committed.
+
+        Raises:
+            OSError: It was replaced by another file since it was opened, or can't be opened.
+            sqlite3.Error: It can't be opened.
+        """
+        try:
+            found = self.path.stat()
+            identity = (found.st_dev, found.st_ino)
+            if self._connection is None:
+                self._connection, self._opened = self._open(), identity
+            elif self._opened != identity:
+                raise OSError("it was replaced by another file while this process ran")
+            yield self._connection
+        except BaseException:
+            self.close()
+            raise
+
+    def check_integrity(self, connection: sqlite3.Connection) -> None:
+        """Have SQLite check the file, unless nobody else has written since it was last checked.
+
+        Raises:
+            sqlite3.DatabaseError: It is damaged.
+        """
+        version = connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._checked:
+            return
+        if (found := connection.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(str(found))
+        self._checked = version
+
+    def close(self) -> None:
+        """Close the file; the next use opens and checks it."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._opened = self._checked = None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False
+        )
+        weakref.finalize(self, connection.close)
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A commit waits for the disk from FULL on. Where a file system allows no log, EXTRA keeps a power cut
+        # soon after a commit from bringing back the journal, which would undo it.
+        connection.execute("PRAGMA synchronous = EXTRA")
+        return connection
