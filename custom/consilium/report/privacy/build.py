@@ -68,13 +68,7 @@ def state_privacy(
 def _protection(job: JobFacts) -> OfferedProtection:
     if not isinstance(job.of_kind, TrainingFacts):
         return OfferedProtection()
-    promise = job.of_kind.promise
-    return OfferedProtection(
-        epsilon=promise.epsilon,
-        delta=promise.delta,
-        level=promise.level.value,
-        secure_aggregation=promise.secure_aggregation,
-    )
+    return OfferedProtection.of(job.of_kind.promise)
 
 
 def _budget(site: SiteFacts) -> SpentBudget | None:

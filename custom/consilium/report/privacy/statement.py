@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
+from consilium.privacy.promise import PrivacyPromise
 from consilium.records.bounds import (
     MOST_ENTRIES,
     CaseCount,
@@ -69,6 +70,16 @@ class OfferedProtection(Record):
     )
     level: Word = "none"
     secure_aggregation: bool = False
+
+    @classmethod
+    def of(cls, promise: PrivacyPromise) -> OfferedProtection:
+        """Return what an algorithm promises, in numbers."""
+        return cls(
+            epsilon=promise.epsilon,
+            delta=promise.delta,
+            level=promise.level.value,
+            secure_aggregation=promise.secure_aggregation,
+        )
 
 
 class SpentBudget(Record):

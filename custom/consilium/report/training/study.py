@@ -11,6 +11,7 @@ from consilium.data.split import EvaluatedSet
 from consilium.errors import RefusalCode
 from consilium.records.federation import OutcomeKind
 from consilium.records.score_intervals import ScoreInterval
+from consilium.report.privacy.statement import OfferedProtection
 from consilium.tasks.metrics import MetricSet
 
 Scores = dict[str, FiniteFloat]
@@ -194,6 +195,13 @@ class StudyReport(_ReportPart):
     seconds: StudySeconds
     baseline_steps: BaselineSteps | None
     versions: StudyVersions
+    privacy: OfferedProtection | None = Field(
+        description="What protected the patients in the updates, as the job promised it; null where its "
+        "algorithm is not of this version."
+    )
+    withheld: list[Literal["validation_scores", "losses"]] = Field(
+        description="What the algorithm keeps at the hospitals, whatever their number of patients."
+    )
     settings: dict[str, Any]
 
     def to_json(self) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
 from consilium.counts import Count
+from consilium.learning.algorithms import recorded_algorithm, withheld_by
 from consilium.records.federation import (
     BaselineRecord,
     FederationRecord,
@@ -19,6 +21,7 @@ from consilium.records.federation import (
 from consilium.records.outcome import determine_outcome
 from consilium.records.remedies import remedy_for
 from consilium.records.score_intervals import ScoreInterval
+from consilium.report.privacy.statement import OfferedProtection
 from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.cautions import absence_reason, is_absent, list_cautions
 from consilium.report.training.gains import has_own_models, summarize_gain
@@ -54,6 +57,7 @@ def summarize_study(
     Raises:
         ValidationError: If a score is not finite or `seconds` has an unknown name.
     """
+    algorithm = recorded_algorithm(federation.settings.get("algorithm"))
     reports = _reports_by_site(federation)
     compared = _compared_sites(federation)
     combiner = SiteCombiner(federation.task, federation.metrics)
@@ -93,8 +97,19 @@ def summarize_study(
             server=federation.versions,
             sites={site: site_reports[-1].versions for site, site_reports in reports.items() if site_reports},
         ),
+        privacy=None if algorithm is None else OfferedProtection.of(algorithm.promise()),
+        withheld=_list_withheld(federation),
         settings=federation.settings,
     )
+
+
+def _list_withheld(federation: FederationRecord) -> list[Literal["validation_scores", "losses"]]:
+    withheld = withheld_by(federation.settings.get("algorithm"))
+    named: dict[Literal["validation_scores", "losses"], bool] = {
+        "validation_scores": withheld.scores,
+        "losses": withheld.losses,
+    }
+    return [name for name, stays in named.items() if stays]
 
 
 def _summarize(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 
 import pytest
@@ -43,6 +44,48 @@ def test_counts_of_too_few_patients_are_still_few() -> None:
         table = cases_table(record)
         assert "aster 10 few 4 0" in table
         assert "ithheld" not in table
+
+
+@pytest.mark.parametrize(
+    ("record", "privacy", "withheld"),
+    [
+        (
+            private_federation(),
+            {"epsilon": 8.0, "delta": None, "level": "formal", "secure_aggregation": False},
+            ["validation_scores", "losses"],
+        ),
+        (
+            private_federation("reconstruction"),
+            {"epsilon": 1000.0, "delta": None, "level": "reconstruction", "secure_aggregation": False},
+            ["losses"],
+        ),
+    ],
+)
+def test_programs_read_what_was_promised_and_what_never_left(record, privacy, withheld) -> None:
+    report = json.loads(summarize_study(record, baselines=None, seconds={}).to_json())
+    assert report["privacy"] == privacy
+    assert report["withheld"] == withheld
+
+
+@pytest.mark.parametrize("settings", [{}, {"algorithm": {"name": "of another version"}}, {"algorithm": 3}])
+def test_programs_are_told_nothing_of_an_algorithm_that_is_not_known(settings) -> None:
+    record = federation(1)
+    record.settings = settings
+    report = json.loads(summarize_study(record, baselines=None, seconds={}).to_json())
+    assert (report["privacy"], report["withheld"]) == (None, [])
+
+
+def test_programs_read_that_updates_had_no_noise() -> None:
+    record = federation(1)
+    record.settings["algorithm"] = {"name": "fedavg"}
+    report = json.loads(summarize_study(record, baselines=None, seconds={}).to_json())
+    assert report["privacy"] == {
+        "epsilon": None,
+        "delta": None,
+        "level": "none",
+        "secure_aggregation": False,
+    }
+    assert report["withheld"] == []
 
 
 def test_rounds_have_no_chart_and_no_column_of_what_never_left() -> None:
