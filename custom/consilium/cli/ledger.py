@@ -26,8 +26,9 @@ On the hospital's machine, as the account that runs the site:
 
   $ consilium ledger show /opt/consilium/north
 
-Epsilon is a patient's, composed over all jobs: it is less than the sum of theirs. No patient is named, but
-the counts are of few patients at times: keep the output in the hospital.
+Epsilon is a patient's, composed over all jobs with noise: it is less than the sum of theirs. A job without
+noise has no epsilon: nothing bounds what it revealed of its patients. No patient is named, but the counts are
+of few patients at times: keep the output in the hospital.
 
 Exit code: 0 shown, 2 KIT or the ledger can't be used, with the next step in the message.
 """
@@ -97,6 +98,7 @@ def verify(
 ) -> None:
     """Verify that a hospital's ledger is complete and unchanged, and print its head."""
     with loading("the ledger"):
+        from consilium.counts import counted
         from consilium.participant.ledger_summary import read_ledger
         from consilium.site_check.kit_settings import read_kit_settings
 
@@ -114,7 +116,7 @@ def verify(
             "the head is of another site. Restore both of its files from their newest copy."
         )
         raise typer.Exit(DAMAGED)
-    say(f"{len(content.entries)} payments, as this site wrote them", err=True)
+    say(f"{counted(len(content.entries), 'payment')}, as this site wrote them", err=True)
     say(content.head or "nothing was paid yet", err=not content.head)
 
 
@@ -163,25 +165,33 @@ def _print_summary(summary: LedgerSummary) -> None:
 
     console = Terminal()
     if summary.jobs:
-        table = folding_table(("job", "begun", "rounds", "paid", "patients", "epsilon"))
+        table = folding_table(("job", "begun", "rounds", "attempts", "patients", "level", "epsilon"))
         for one in summary.jobs:
             names = "\n".join((one.job, *(f"resumed as {job}" for job in one.resumed_as)))
-            row = (names, one.begun, one.rounds, one.attempts, one.patients, f"{one.epsilon:.3g}")
+            spent = "no bound" if one.epsilon is None else f"{one.epsilon:.3g}"
+            row = (names, one.begun, one.rounds, one.attempts, one.patients, one.level.value, spent)
             table.add_row(*map(str, row))
         console.print(table)
         table = folding_table(("epsilon of a patient", "patients"))
         for part in summary.ranges:
             upper = "" if part.to is None else f" to {part.to:g}"
             table.add_row(f"above {part.above:g}{upper}", str(part.patients))
+        table.add_row("no bound: a job without noise", str(summary.unbounded))
         console.print(table)
+    for note in summary.withdrawals:
+        again = f"; a job has trained on {note.again} of them since" if note.again else ""
+        console.print(
+            f"{note.time}: {counted(note.patients, 'patient')} found to have withdrawn, of whom jobs "
+            f"had trained on {note.spent}{again}"
+        )
     budget = (
         "no budget"
         if summary.budget is None
         else f"budget {summary.budget:g}, left at least {summary.left:.3g}"
     )
     console.print(
-        f"{counted(summary.patients, 'patient')}: largest epsilon {summary.epsilon:.3g} at delta "
-        f"{summary.delta:g}; {budget}; {counted(summary.withdrawn, 'withdrawn patient')} listed"
+        f"{counted(summary.patients, 'patient')}: largest epsilon of jobs with noise {summary.epsilon:.3g} "
+        f"at delta {summary.delta:g}; {budget}; {counted(summary.withdrawn, 'withdrawn patient')} listed"
     )
     hospital = summary.hospital
     if hospital is not None:

@@ -38,6 +38,7 @@ class Cohort:
         patients: Whose each case is, also one that can't be used.
         notices: What names and targets show of cases that are used, of files, and of the whole folder.
         unknown_files: Files in the folder whose names were not recognized.
+        withdrawn: Patients whose cases are left out because they withdrew.
     """
 
     layout: str
@@ -49,6 +50,7 @@ class Cohort:
     patients: Patients = field(default_factory=Patients)
     notices: tuple[Finding, ...] = ()
     unknown_files: tuple[Path, ...] = ()
+    withdrawn: frozenset[str] = frozenset()
 
 
 def read_cohort(

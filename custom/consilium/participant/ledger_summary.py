@@ -11,7 +11,8 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.participant.withdrawals import Withdrawals
 from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import PrivacyLedger
-from consilium.privacy.ledger_entry import LedgerContent
+from consilium.privacy.ledger_entry import LedgerContent, LedgerEntry, Withdrawal
+from consilium.privacy.promise import PrivacyLevel
 from consilium.privacy.spending import (
     PatientGroup,
     group_patients,
@@ -34,7 +35,8 @@ class JobSpending:
         rounds: Different rounds that it paid for.
         attempts: How often it paid: a repeated round pays again.
         patients: Patients who paid in it.
-        epsilon: The largest of them, by this job alone.
+        epsilon: The largest of them, by this job alone; None without noise, which bounds nothing.
+        level: What that epsilon is called: `none` without noise.
     """
 
     job: str
@@ -43,7 +45,8 @@ class JobSpending:
     rounds: int
     attempts: int
     patients: int
-    epsilon: float
+    epsilon: float | None
+    level: PrivacyLevel
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,23 @@ class EpsilonRange:
     above: float
     to: float | None
     patients: int
+
+
+@dataclass(frozen=True)
+class WithdrawalNote:
+    """Patients who withdrew together.
+
+    Attributes:
+        time: When the ledger learned of it, in UTC.
+        patients: How many they are.
+        spent: How many of them a job had trained on before.
+        again: How many of them a job has trained on since: their ids were taken off the list.
+    """
+
+    time: str
+    patients: int
+    spent: int
+    again: int
 
 
 @dataclass(frozen=True)
@@ -86,11 +106,13 @@ class LedgerSummary:
     Attributes:
         delta: At which delta epsilon is counted.
         budget: The hospital's; None for none.
-        epsilon: The largest of all patients, by all jobs.
-        patients: Patients who have paid.
-        ranges: These patients by what they have spent.
+        epsilon: The largest of all patients, by all jobs with noise.
+        patients: Patients on whom a job has trained.
+        unbounded: Those on whom a job without noise has trained: nothing bounds what was revealed about them.
+        ranges: The others, by what they have spent.
         jobs: By job, in the order of their first payments.
         withdrawn: Entries of the list of withdrawn patients.
+        withdrawals: Patients who withdrew, as far as a job has found their cases since.
         head: What stands for the whole ledger; empty where nothing was paid.
         hospital: Of the hospital as a whole; None where no noise has hidden it.
     """
@@ -99,9 +121,11 @@ class LedgerSummary:
     budget: float | None
     epsilon: float
     patients: int
+    unbounded: int
     ranges: tuple[EpsilonRange, ...]
     jobs: tuple[JobSpending, ...]
     withdrawn: int
+    withdrawals: tuple[WithdrawalNote, ...]
     head: str
     hospital: HospitalSpending | None = None
 
@@ -109,6 +133,8 @@ class LedgerSummary:
     def left(self) -> float | None:
         """What the patient with the largest epsilon may still spend by the numbers; None without a budget.
 
+        The budget is of jobs with noise. A job without noise passes every budget, and its patients are
+        `unbounded`.
         Epsilons of several jobs together are less than their sum, so a job of a somewhat larger epsilon fits.
         """
         return None if self.budget is None else max(self.budget - self.epsilon, 0.0)
@@ -147,11 +173,13 @@ def summarize_ledger(site: SiteSettings) -> LedgerSummary:
         budget=site.privacy.epsilon,
         epsilon=largest_epsilon(groups, delta),
         patients=sum(len(group.patients) for group in groups),
-        ranges=_ranges(groups, delta),
+        unbounded=sum(len(group.patients) for group in groups if not group.bounded),
+        ranges=_ranges([group for group in groups if group.bounded], delta),
         jobs=tuple(
             _job(content, run, delta) for run in dict.fromkeys(one.run for one in content.of_unit("patient"))
         ),
         withdrawn=len(Withdrawals.read(site.withdrawn_patients).ids),
+        withdrawals=tuple(_note(content, place) for place in range(len(content.withdrawals))),
         head=content.head,
         hospital=summarize_hospital(content, site),
     )
@@ -168,7 +196,7 @@ def summarize_hospital(content: LedgerContent, site: SiteSettings) -> HospitalSp
     if not entries:
         return None
     own = site.hospital_noise
-    delta = own.delta if own else entries[-1].delta
+    delta = own.delta if own else entries[-1].delta or site.privacy.delta
     return HospitalSpending(
         jobs=len({one.run for one in entries}),
         attempts=len(entries),
@@ -181,6 +209,8 @@ def summarize_hospital(content: LedgerContent, site: SiteSettings) -> HospitalSp
 def _job(content: LedgerContent, run: str, delta: float) -> JobSpending:
     entries = [one for one in content.of_unit("patient") if one.run == run]
     groups = group_patients(content, entries=entries)
+    noised = all(group.bounded for group in groups)
+    epsilon = largest_epsilon(groups, delta) if noised else None
     return JobSpending(
         job=run,
         resumed_as=tuple(dict.fromkeys(one.job for one in entries if one.job != run)),
@@ -188,7 +218,24 @@ def _job(content: LedgerContent, run: str, delta: float) -> JobSpending:
         rounds=len({one.round_index for one in entries}),
         attempts=len(entries),
         patients=sum(len(group.patients) for group in groups),
-        epsilon=largest_epsilon(groups, delta),
+        epsilon=epsilon,
+        level=PrivacyLevel.of(epsilon),
+    )
+
+
+def _note(content: LedgerContent, place: int) -> WithdrawalNote:
+    withdrawal = content.withdrawals[place]
+    members, at = content.sets[withdrawal.patients], content.events.index(withdrawal)
+
+    def trained_on(events: Sequence[LedgerEntry | Withdrawal]) -> int:
+        sets = [content.sets[one.patients] for one in events if isinstance(one, LedgerEntry)]
+        return len(members & frozenset().union(*sets))
+
+    return WithdrawalNote(
+        time=withdrawal.time,
+        patients=len(members),
+        spent=trained_on(content.events[:at]),
+        again=trained_on(content.events[at:]),
     )
 
 

@@ -144,9 +144,9 @@ class Participant:
         """
         if self.data.role == "evaluates":
             raise SiteRefusal("this site only evaluates")
-        if self._payments is not None:
-            schedule = self._payments.pay(schedule)
         hides = self.hospital_noise is not None
+        if self._payments is not None:
+            schedule = self._payments.pay(schedule, hidden=hides)
         if self._hospital is not None:
             self._hospital.pay(schedule.round_index)
         own = self._own_weights(schedule.round_index)

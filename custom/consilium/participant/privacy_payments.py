@@ -40,7 +40,8 @@ def require_offer(site: SiteSettings, algorithm: AlgorithmSettings, *, sites: in
 class PrivacyPayments:
     """Pays for the rounds of one training, each attempt before its first step.
 
-    A job that promises no epsilon pays nothing, and needs no ledger. What a job may spend is counted over the
+    A job that promises no epsilon spends what no budget can count: its rounds are entered without a
+    mechanism, so that the hospital sees that it trained on them. What a job may spend is counted over the
     training: one that is resumed as a new job has spent what it had spent before.
 
     Args:
@@ -69,10 +70,11 @@ class PrivacyPayments:
         self._promise = algorithm.promise()
         register = read_register(site)
         self._patients = frozenset(register.pseudonym(case.patient) for case in data.train)
+        self._withdrawn = frozenset(map(register.pseudonym, data.withdrawn))
         self._ledger = PrivacyLedger(site.state_dir, register.ledger_key)
 
     def admit(self, rounds: int, *, left: int) -> None:
-        """Decline a job whose plan would pass the hospital's budget.
+        """Enter who withdrew, and decline a job whose plan would pass the hospital's budget.
 
         Args:
             rounds: Rounds of the job.
@@ -82,36 +84,42 @@ class PrivacyPayments:
             SiteRefusal: It would, or the ledger can't be used.
             ConfigurationError: The job can't keep its promise here.
         """
+        self._ledger.withdraw(self._withdrawn)
         plan = self._plan(rounds)
         if plan is not None:
             content = self._ledger.read()
             self._require_budget(content, plan, plan.over(left), counted(left, "round"))
 
-    def pay(self, schedule: Schedule) -> Schedule:
-        """Pay for an attempt at a round; returns its schedule, which states what was paid for.
+    def pay(self, schedule: Schedule, *, hidden: bool = False) -> Schedule:
+        """Enter an attempt at a round; returns its schedule, which states what was paid for.
 
         Args:
             schedule: The round.
+            hidden: Whether noise hides the hospital as a whole, and so each patient: a job without noise of
+                its own then reveals no patient without a bound, and the hospital's payment is enough.
 
         Raises:
             SiteRefusal: The budget doesn't allow it, or the ledger can't be used.
             ConfigurationError: The job can't keep its promise here.
         """
         plan = self._plan(schedule.rounds)
-        if plan is None:
+        if not self._patients or (plan is None and hidden):
             return schedule
         payment = Payment(
             job=self._job,
             run=self._run,
             round_index=schedule.round_index,
-            mechanisms=plan.each_round,
-            delta=plan.delta,
+            mechanisms=() if plan is None else plan.each_round,
+            delta=None if plan is None else plan.delta,
             patients=self._patients,
         )
-        self._ledger.pay(
-            payment, lambda content: self._require_budget(content, plan, plan.each_round, "this round")
-        )
-        return replace(schedule, paid=plan.each_round)
+
+        def allow(content: LedgerContent) -> None:
+            if plan is not None:
+                self._require_budget(content, plan, plan.each_round, "this round")
+
+        self._ledger.pay(payment, allow)
+        return replace(schedule, paid=payment.mechanisms)
 
     def close(self) -> None:
         """Close the ledger's file; a later payment opens it again."""

@@ -56,6 +56,7 @@ class SiteData:
         score_minimum: Fewest patients behind scores.
         max_left_out: Share of the cases that may be left out.
         split: Fingerprint of the register that divided the patients; see `PatientRegister.fingerprint`.
+        withdrawn: Patients of the dataset folder who withdrew; their cases are in no set.
     """
 
     train: tuple[CachedCase, ...]
@@ -73,6 +74,7 @@ class SiteData:
     score_minimum: ScoreMinimum = _NO_MINIMUM
     max_left_out: float = 1.0
     split: str | None = field(default=None, repr=False)
+    withdrawn: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def role(self) -> Role:
@@ -236,6 +238,7 @@ def prepare_site(
         ScoreMinimum.of(site, task),
         site.max_left_out,
         register.fingerprint,
+        checked.cohort.withdrawn,
     )
     check_patient_count(selected.train, selected.evaluated, site.update_minimum, data.score_minimum)
     check_round(selected.train, site, learning)

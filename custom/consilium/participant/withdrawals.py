@@ -53,18 +53,19 @@ class Withdrawals:
         return cls(frozenset(_fold(line) for line in lines if line and not line.startswith("#")))
 
     def leave_out(self, cohort: Cohort) -> Cohort:
-        """Return a cohort without the cases of these patients."""
+        """Return a cohort without the cases of these patients: all of them, also where one case is listed."""
         if not self.ids:
             return cohort
+        patients = cohort.patients
+        names = {
+            case_id: self.ids & {_fold(case_id), _fold(patients.of(case_id))} for case_id in patients.case_ids
+        }
+        withdrawn = frozenset(patients.of(case_id) for case_id, listed in names.items() if listed)
+        found = set().union(*names.values())
 
         def stays(case_id: str) -> bool:
-            return not self.ids & {_fold(case_id), _fold(cohort.patients.of(case_id))}
+            return patients.of(case_id) not in withdrawn
 
-        found = {
-            name
-            for case_id in cohort.patients.case_ids
-            for name in self.ids & {_fold(case_id), _fold(cohort.patients.of(case_id))}
-        }
         if self.ids - found:
             _logger.warning(
                 "%s of the list of withdrawn patients (withdrawn_patients) %s no case in the dataset folder: "
@@ -74,6 +75,7 @@ class Withdrawals:
             )
         return replace(
             cohort,
+            withdrawn=withdrawn,
             cases=tuple(case for case in cohort.cases if stays(case.id)),
             problems=tuple(one for one in cohort.problems if one.case_id is None or stays(one.case_id)),
             left_out=tuple(case for case in cohort.left_out if stays(case.id)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +20,9 @@ from consilium.privacy.ledger_entry import (
     LedgerEntry,
     LedgerStart,
     Payment,
+    Withdrawal,
     chain_hash,
+    read_event,
     write_patients,
 )
 from consilium.privacy.ledger_file import PATIENCE_S, LedgerFile
@@ -119,13 +121,44 @@ class PrivacyLedger:
                     patients=patients,
                     unit=payment.unit,
                 )
-                connection.execute("BEGIN IMMEDIATE")
-                if patients not in content.sets:
-                    connection.execute("INSERT INTO patient_sets VALUES (?, ?)", (patients, text))
-                sequence, head = self._insert(connection, content.hashes, entry.model_dump_json())
-                connection.execute("COMMIT")
-                self._heads.append([(sequence, head)])
+                self._enter(connection, content, entry, text)
                 return entry
+
+    def withdraw(self, patients: Collection[str]) -> None:
+        """Enter patients who withdrew, unless they are entered already; what they spent remains.
+
+        Args:
+            patients: Pseudonyms of all who withdrew.
+
+        Raises:
+            SiteRefusal: If the ledger can't be trusted, read, locked or written.
+        """
+        if not patients:
+            return
+        with self._locked():
+            if self._absent():
+                self._create()
+            with self._file.connect() as connection:
+                content = self._verify(connection)
+                more = set(patients) - content.withdrawn
+                if more:
+                    text, name = write_patients(more)
+                    self._enter(connection, content, Withdrawal(time=_now(), patients=name), text)
+
+    def _enter(
+        self,
+        connection: sqlite3.Connection,
+        content: LedgerContent,
+        entry: LedgerEntry | Withdrawal,
+        patients: str,
+    ) -> None:
+        """Write an entry, and its set of patients where the ledger lacks it."""
+        connection.execute("BEGIN IMMEDIATE")
+        if entry.patients not in content.sets:
+            connection.execute("INSERT INTO patient_sets VALUES (?, ?)", (entry.patients, patients))
+        sequence, head = self._insert(connection, content.hashes, entry.model_dump_json())
+        connection.execute("COMMIT")
+        self._heads.append([(sequence, head)])
 
     def _absent(self) -> bool:
         """Whether nothing was ever paid here: neither file holds anything."""
@@ -168,7 +201,7 @@ class PrivacyLedger:
             self._begin(connection)
             heads = self._read_heads() or []
         self._file.check_integrity(connection)
-        entries, hashes = list(self._verified.entries), list(self._verified.hashes)
+        events, hashes = list(self._verified.events), list(self._verified.hashes)
         # What this object has verified before is only compared: a job opens a ledger once, and pays often.
         stored_hashes = [row[0] for row in connection.execute("SELECT hash FROM entries ORDER BY sequence")]
         if stored_hashes[: len(hashes)] != hashes:
@@ -181,13 +214,14 @@ class PrivacyLedger:
             if sequence != place or stored != expected:
                 raise self._refusal(f"entry {place} is damaged, or another site's")
             hashes.append(expected)
-            if place == 0:
-                LedgerStart.model_validate_json(content)
-            else:
-                entries.append(LedgerEntry.model_validate_json(content))
+            event = read_event(content)
+            if isinstance(event, LedgerStart) != (place == 0):
+                raise self._refusal(f"entry {place} is none that belongs there")
+            if not isinstance(event, LedgerStart):
+                events.append(event)
         self._compare(heads, hashes)
-        sets = self._read_sets(connection, {entry.patients for entry in entries})
-        self._verified = LedgerContent(tuple(entries), sets, tuple(hashes))
+        sets = self._read_sets(connection, {one.patients for one in events})
+        self._verified = LedgerContent(tuple(events), sets, tuple(hashes))
         return self._verified
 
     def _compare(self, heads: list[tuple[int, str]], hashes: list[str]) -> None:

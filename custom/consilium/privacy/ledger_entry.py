@@ -7,9 +7,10 @@ import hmac
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from functools import cached_property
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from consilium.privacy.mechanism import SampledGaussian
 from consilium.settings import Settings
@@ -31,8 +32,23 @@ class LedgerStart(Settings):
     time: str = Field(max_length=32)
 
 
+class Withdrawal(Settings):
+    """Patients who withdrew: entered by the first training that left them out.
+
+    Attributes:
+        time: When, in UTC.
+        patients: Hash of the set of these patients.
+    """
+
+    kind: Literal["withdrawal"] = "withdrawal"
+    time: str = Field(max_length=32)
+    patients: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class LedgerEntry(Settings):
     """Payment for the mechanisms of one attempt at a round; it is there before their first step.
+
+    One without mechanisms is of a job without noise: what it releases about the patients has no bound.
 
     Attributes:
         time: When, in UTC.
@@ -40,8 +56,8 @@ class LedgerEntry(Settings):
         run: Id of the job that the training began with; another one than `job` where it was resumed.
         round_index: The round, from 0.
         attempt: From 1: how often the training has begun this round here.
-        mechanisms: What the attempt may release.
-        delta: At which delta the job keeps its promise here.
+        mechanisms: What the attempt may release; none without noise.
+        delta: At which delta the job keeps its promise here; None without noise.
         patients: Hash of the set of patients whose data are used.
         unit: Whose presence the noise hides. What hides the hospital spends nothing of its patients'
             budgets, and the other way round.
@@ -53,8 +69,8 @@ class LedgerEntry(Settings):
     run: str = Field(min_length=1, max_length=128)
     round_index: int = Field(ge=0, le=_MOST_ROUNDS)
     attempt: int = Field(ge=1, le=_MOST_ROUNDS)
-    mechanisms: tuple[SampledGaussian, ...] = Field(min_length=1, max_length=64)
-    delta: float = Field(gt=0, lt=1)
+    mechanisms: tuple[SampledGaussian, ...] = Field(max_length=64)
+    delta: float | None = Field(default=None, gt=0, lt=1)
     patients: str = Field(pattern="^[0-9a-f]{64}$")
     unit: ProtectedUnit = "patient"
 
@@ -77,24 +93,54 @@ class Payment:
     run: str
     round_index: int
     mechanisms: tuple[SampledGaussian, ...]
-    delta: float
+    delta: float | None
     patients: Collection[str]
     unit: ProtectedUnit = "patient"
 
 
+LedgerEvent: TypeAlias = Annotated[LedgerStart | Withdrawal | LedgerEntry, Field(discriminator="kind")]
+"""What an entry of a ledger can be."""
+
+_EVENT: Final[TypeAdapter[LedgerEvent]] = TypeAdapter(LedgerEvent)
+
+
+def read_event(content: str) -> LedgerEvent:
+    """Read an entry of a ledger from its JSON.
+
+    Raises:
+        ValidationError: It is none.
+    """
+    return _EVENT.validate_json(content)
+
+
 @dataclass(frozen=True)
 class LedgerContent:
-    """All payments of a ledger.
+    """All that a ledger holds.
 
     Attributes:
-        entries: In their order.
+        events: Payments and withdrawals, in their order.
         sets: Sets of patients' pseudonyms, by hash.
         hashes: Keyed hashes of all entries, the start's first.
     """
 
-    entries: Sequence[LedgerEntry]
+    events: Sequence[LedgerEntry | Withdrawal]
     sets: dict[str, frozenset[str]]
     hashes: Sequence[str] = ()
+
+    @cached_property
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """The payments, in their order."""
+        return tuple(one for one in self.events if isinstance(one, LedgerEntry))
+
+    @cached_property
+    def withdrawals(self) -> tuple[Withdrawal, ...]:
+        """The withdrawals, in their order."""
+        return tuple(one for one in self.events if isinstance(one, Withdrawal))
+
+    @property
+    def withdrawn(self) -> frozenset[str]:
+        """Pseudonyms of all patients who withdrew."""
+        return frozenset().union(*(self.sets[one.patients] for one in self.withdrawals))
 
     @property
     def head(self) -> str:

@@ -17,14 +17,16 @@ class PatientGroup:
 
     Attributes:
         patients: Their pseudonyms.
-        mechanisms: What was released about them, merged.
+        mechanisms: What was released about them with noise, merged.
+        bounded: Whether that is all: no job without noise was trained on them.
     """
 
     patients: frozenset[str]
     mechanisms: tuple[SampledGaussian, ...]
+    bounded: bool = True
 
     def epsilon(self, delta: float, *, more: Iterable[SampledGaussian] = ()) -> float:
-        """Return what each of them has spent.
+        """Return what each of them has spent by releases with noise, which are all if it is `bounded`.
 
         Args:
             delta: At which delta.
@@ -59,7 +61,7 @@ def group_patients(
     for patient, names in memberships.items():
         groups[tuple(names)].add(patient)
     return tuple(
-        PatientGroup(frozenset(patients), _mechanisms(entry for name in names for entry in by_set[name]))
+        _group(patients, [entry for name in names for entry in by_set[name]])
         for names, patients in groups.items()
     )
 
@@ -76,7 +78,7 @@ def hospital_mechanisms(content: LedgerContent) -> tuple[SampledGaussian, ...]:
 def largest_epsilon(
     groups: Sequence[PatientGroup], delta: float, *, more: Iterable[SampledGaussian] = ()
 ) -> float:
-    """Return the largest epsilon of any patient; 0 without one.
+    """Return the largest epsilon of any patient by releases with noise; 0 without one.
 
     Args:
         groups: All patients that count.
@@ -85,6 +87,11 @@ def largest_epsilon(
     """
     more = tuple(more)
     return max((group.epsilon(delta, more=more) for group in groups), default=0.0)
+
+
+def _group(patients: Collection[str], entries: Sequence[LedgerEntry]) -> PatientGroup:
+    bounded = all(entry.mechanisms for entry in entries)
+    return PatientGroup(frozenset(patients), _mechanisms(entries), bounded)
 
 
 def _mechanisms(entries: Iterable[LedgerEntry]) -> tuple[SampledGaussian, ...]:

@@ -127,12 +127,14 @@ def read_budget(site: SiteSettings) -> BudgetFacts | None:
         return None
     content = PrivacyLedger(site.state_dir, read_register(site).ledger_key).read()
     entries = content.of_unit("patient")
+    noised = [one for one in entries if one.mechanisms]
     hospital = summarize_hospital(content, site)
     return BudgetFacts(
-        jobs=len({one.run for one in entries}),
-        payments=len(entries),
+        jobs=len({one.run for one in noised}),
+        payments=len(noised),
         spent=largest_epsilon(group_patients(content), site.privacy.delta),
         head=content.head,
+        jobs_without_noise=len({one.run for one in entries if not one.mechanisms}),
         hospital_spent=None if hospital is None else hospital.epsilon,
     )
 

@@ -53,7 +53,7 @@ def ledger(kit):
 def test_it_shows_jobs_patients_and_what_is_left(run, kit, ledger):
     code, out, err = run("ledger", "show", kit)
     assert (code, err) == (0, "")
-    assert "3 patients: largest epsilon" in out
+    assert "3 patients: largest epsilon of jobs with noise" in out
     assert "budget 8, left at least" in out
     assert "1 withdrawn patient listed" in out
     code, out, _ = run("ledger", "show", kit, "--json")
@@ -67,6 +67,30 @@ def test_it_shows_jobs_patients_and_what_is_left(run, kit, ledger):
     assert shown["left"] == pytest.approx(8 - shown["epsilon"])
     assert sum(part["patients"] for part in shown["ranges"]) == shown["patients"] == 3
     assert "P7" not in out
+
+
+def test_it_shows_jobs_without_noise_and_who_withdrew(run, kit, ledger):
+    ledger.withdraw(["c", "z"])
+    ledger.pay(Payment("job-3", "job-3", 0, (), None, ("c",)))
+    ledger.pay(Payment("job-4", "job-3", 0, (), None, ("d",)))
+    code, out, _ = run("ledger", "show", kit, "--json")
+    shown = json.loads(out)
+    assert code == 0
+    assert [(one["job"], one["level"]) for one in shown["jobs"]] == [
+        ("job-1", "formal"),
+        ("job-2", "formal"),
+        ("job-3", "none"),
+    ]
+    assert shown["jobs"][-1]["epsilon"] is None
+    assert shown["jobs"][-1]["resumed_as"] == ["job-4"]
+    assert (shown["patients"], shown["unbounded"]) == (4, 2)
+    assert sum(part["patients"] for part in shown["ranges"]) == 2
+    (note,) = shown["withdrawals"]
+    assert (note["patients"], note["spent"], note["again"]) == (2, 1, 1)
+    _, out, _ = run("ledger", "show", kit)
+    assert "no bound" in out
+    assert "2 patients found to have withdrawn, of whom jobs had trained on 1" in out
+    assert "a job has trained on 1 of them since" in out
 
 
 def test_what_hid_the_hospital_as_a_whole_is_shown_apart_and_spends_no_patient_s_budget(run, kit, ledger):
@@ -87,7 +111,9 @@ def test_what_hid_the_hospital_as_a_whole_is_shown_apart_and_spends_no_patient_s
 def test_a_site_that_has_not_paid_shows_nothing_and_is_left_as_it_is(run, kit):
     code, out, _ = run("ledger", "show", kit)
     assert code == 0
-    assert "0 patients: largest epsilon 0 at delta 0.0001; budget 8, left at least 8" in out
+    assert (
+        "0 patients: largest epsilon of jobs with noise 0 at delta 0.0001; budget 8, left at least 8" in out
+    )
     code, out, err = run("ledger", "verify", kit)
     assert (code, out) == (0, "")
     assert "nothing was paid yet" in err

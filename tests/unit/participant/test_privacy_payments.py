@@ -1,71 +1,37 @@
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
-from toy_private import NOISE, STEPS, PrivateToySettings
+from toy_private import PrivateToySettings
 
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.algorithms import DEFAULT_ALGORITHM
 from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings
 from consilium.learning.schedule import Schedule
 from consilium.participant.privacy_payments import PrivacyPayments, require_offer
-from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_data import SiteData
-from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.accounting import epsilon_spent
-from consilium.privacy.demand import PrivacyDemand
-from consilium.privacy.ledger import LEDGER_FILE, PrivacyLedger
-from consilium.privacy.mechanism import SampledGaussian
-from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
-
-LEARNING = BrainTumorSettings()
-ROUND = SampledGaussian(noise_multiplier=NOISE, sampling_rate=0.1, steps=STEPS)
-DELTA = 1e-4
-
-
-@dataclass(frozen=True)
-class OfPatient:
-    patient: str
-    id: str = "case"
-
-
-def cost(rounds: int) -> float:
-    return epsilon_spent([ROUND.repeat(rounds)], DELTA)
-
-
-FIVE_ROUNDS = (cost(5) + cost(6)) / 2
-"""A budget that is enough for five rounds, and not for six."""
+from consilium.privacy.ledger import LEDGER_FILE
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from participant.paying import (
+    FIVE_ROUNDS,
+    ROUND,
+    OfPatient,
+    cost,
+    hospital_in,
+    ledger,
+    payments,
+    plain,
+    refused,
+)
 
 
 @pytest.fixture
 def hospital(tmp_path):
-    def build(**privacy: object) -> SiteSettings:
-        demand = PrivacyDemand.parse({"level": "formal", "delta": DELTA, **privacy}, source="test")
-        built = SiteSettings(dataset=tmp_path, state_dir=tmp_path / "state", privacy=demand)
-        with open_register(built):
-            pass
-        return built
-
-    return build
-
-
-def payments(site, job="job-1", patients=("a", "b", "c"), run=None, **algorithm) -> PrivacyPayments:
-    data = SiteData(tuple(OfPatient(patient) for patient in patients), ())  # type: ignore[arg-type]
-    return PrivacyPayments(site, data, LEARNING, PrivateToySettings(**algorithm), job=job, run=run or job)
-
-
-def ledger(site) -> PrivacyLedger:
-    return PrivacyLedger(site.state_dir, read_register(site).ledger_key)
-
-
-def refused(action) -> str:
-    with pytest.raises(SiteRefusal) as refusal:
-        action()
-    assert refusal.value.code is RefusalCode.PRIVACY_BUDGET
-    return refusal.value.public_reason
+    return partial(hospital_in, tmp_path)
 
 
 def test_a_round_is_paid_for_all_its_patients_before_it_can_begin(hospital):
@@ -86,12 +52,11 @@ def test_the_ledger_names_no_patient(hospital):
         assert b"1950" not in path.read_bytes()
 
 
-def test_a_plain_job_pays_nothing_and_makes_no_ledger(hospital):
+def test_a_site_that_trains_on_nobody_makes_no_ledger(hospital):
     site = hospital()
-    data = SiteData((OfPatient("a"),), ())  # type: ignore[arg-type]
-    plain = PrivacyPayments(site, data, LEARNING, DEFAULT_ALGORITHM, job="job-1", run="job-1")
-    plain.admit(10, left=10)
-    assert plain.pay(Schedule(0, 10)) == Schedule(0, 10)
+    for job in (plain(site, patients=()), payments(site, patients=())):
+        job.admit(10, left=10)
+        assert job.pay(Schedule(0, 10)) == Schedule(0, 10)
     assert not (site.state_dir / LEDGER_FILE).exists()
 
 
@@ -251,7 +216,8 @@ TRAIN = f"""
 import sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from participant.test_privacy_payments import Schedule, SiteSettings, payments
+from consilium.learning.schedule import Schedule
+from participant.paying import SiteSettings, payments
 job = payments(SiteSettings.model_validate_json(sys.argv[1]))
 for index in range(100):
     print(job.pay(Schedule(index, 5)).round_index, flush=True)

@@ -1,4 +1,5 @@
 import pytest
+from data.hospital import NAMES_2023, Hospital
 from learning.tiny import LEARNING, site
 
 from consilium.errors import RefusalCode, SiteRefusal
@@ -43,6 +44,21 @@ def test_whoever_withdraws_later_is_left_out_from_then_on(hospital):
 @pytest.mark.parametrize("text", ["p2", "  P2  \r\n", "\ufeffP2\n", "# on paper, 3 May\n\nP2\n"])
 def test_the_list_is_read_as_people_write_it(hospital, text):
     assert used(hospital(text)) == {"P1", "P3", "P4"}
+
+
+def test_a_patient_of_whom_one_examination_is_listed_is_left_out_with_all(tmp_path):
+    (tmp_path / "withdrawn.txt").write_text("BraTS-GLI-00001-100\n")
+    settings = site(
+        tmp_path, [], label_convention="brats-2018", withdrawn_patients=tmp_path / "withdrawn.txt"
+    )
+    for visit in range(2):
+        for patient in range(1, 4):
+            Hospital(settings.dataset).brats(f"BraTS-GLI-0000{patient}-10{visit}", names=NAMES_2023)
+    data = prepare_site(settings, LEARNING)
+    assert {case.id for case in (*data.train, *data.validation, *data.test)} == {
+        f"BraTS-GLI-0000{patient}-10{visit}" for patient in (2, 3) for visit in range(2)
+    }
+    assert len(data.withdrawn) == 1
 
 
 def test_an_entry_that_is_nobody_here_is_said_in_the_sites_log(hospital, caplog):

@@ -75,6 +75,20 @@ def test_what_was_paid_is_there_in_its_order(paid):
     assert [content.sets[entry.patients] for entry in content.entries] == [frozenset("abc")] * 3
 
 
+def test_withdrawals_are_entries_of_the_chain(paid):
+    one = ledger(paid)
+    one.withdraw(["a"])
+    one.pay(payment(3))
+    content = ledger(paid).read()
+    assert content.withdrawn == {"a"}
+    assert [type(event).__name__ for event in content.events][-2:] == ["Withdrawal", "LedgerEntry"]
+    one.close()
+    tamper(
+        paid, "UPDATE entries SET content = replace(content, 'withdrawal', 'withdrawn') WHERE sequence = 4"
+    )
+    refuses(paid, "entry 4 is damaged")
+
+
 def test_a_site_that_has_not_paid_has_an_empty_ledger_and_no_file(tmp_path):
     assert ledger(tmp_path).read().entries == ()
     assert not (tmp_path / LEDGER_FILE).exists()

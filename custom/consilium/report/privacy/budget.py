@@ -43,6 +43,12 @@ def _ledger(site: SiteFacts) -> Iterator[str]:
         f"Budget of each patient for all jobs together, for ever: {allowed}, at delta {site.demand.delta:g} "
         "(“privacy” in local/privacy.json)."
     )
+    if budget is not None and budget.jobs_without_noise:
+        without = counted(budget.jobs_without_noise, "job")
+        yield (
+            f"{without} without noise trained on its patients: nothing bounds what was revealed about them, "
+            "and no budget counts it. The numbers below are of jobs with noise."
+        )
     if budget is None or not budget.payments:
         yield "Nothing was spent yet: no job with differential privacy by patient has trained here."
         return

@@ -76,7 +76,12 @@ def _budget(site: SiteFacts) -> SpentBudget | None:
         return None
     paid = site.budget or BudgetFacts(jobs=0, payments=0, spent=0.0, head="")
     return SpentBudget(
-        allowed=site.demand.epsilon, delta=site.demand.delta, spent=paid.spent, jobs=paid.jobs, head=paid.head
+        allowed=site.demand.epsilon,
+        delta=site.demand.delta,
+        spent=paid.spent,
+        jobs=paid.jobs,
+        head=paid.head,
+        jobs_without_noise=paid.jobs_without_noise,
     )
 
 

@@ -147,10 +147,11 @@ class BudgetFacts:
     """What a hospital's privacy ledger says.
 
     Attributes:
-        jobs: Jobs that have paid.
+        jobs: Jobs with noise that have paid.
         payments: Attempts at rounds that they paid for.
         spent: Epsilon of the patient who has spent most, at the hospital's delta.
         head: Number and hash of the last entry.
+        jobs_without_noise: Jobs that trained without noise: nothing bounds what they revealed.
         hospital_spent: Epsilon of the hospital as a whole; None where no noise has hidden it.
     """
 
@@ -158,6 +159,7 @@ class BudgetFacts:
     payments: int
     spent: float
     head: str
+    jobs_without_noise: int = 0
     hospital_spent: float | None = None
 
 

@@ -88,8 +88,11 @@ class SpentBudget(Record):
     allowed: Annotated[Finite, Field(gt=0)] | None = Field(description="Null for no limit.")
     delta: Annotated[Finite, Field(gt=0, lt=1)]
     spent: Annotated[Finite, Field(ge=0)] = Field(description="Of the patient who has spent most.")
-    jobs: CaseCount
+    jobs: CaseCount = Field(description="Jobs with noise that have paid.")
     head: Label = Field(description="Number and hash of the ledger's last entry; empty without one.")
+    jobs_without_noise: CaseCount = Field(
+        default=0, description="Jobs that trained without noise: nothing bounds what they revealed."
+    )
 
 
 class StatementSection(Record):

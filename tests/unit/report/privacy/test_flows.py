@@ -14,6 +14,7 @@ from consilium.report.privacy.facts import AggregationFacts, BudgetFacts, SiteFa
 
 HOSPITAL = SiteFacts(name="north", streams_logs=False)
 SPENT = BudgetFacts(jobs=3, payments=40, spent=2.5, head="40 abc")
+UNBOUNDED = BudgetFacts(jobs=0, payments=0, spent=0.0, head="5 abc", jobs_without_noise=2)
 NOISE = HospitalNoise(clip=1.0, noise_multiplier=2.0)
 SUMS = AggregationFacts(peers=5, fewest=4, threshold=5)
 
@@ -29,6 +30,7 @@ MATTERS = [
     ("brain_tumor_fedavg", {"withdraws": True}, "list of withdrawals"),
     ("brain_tumor_fedavg", {"demand": PrivacyDemand(min_sites=4)}, "at least 4 hospitals a round"),
     ("brain_tumor_fedavg", {"budget": SPENT}, "has spent most: 2.5, in 40 payments of 3 jobs. "),
+    ("brain_tumor_fedavg", {"budget": UNBOUNDED}, "2 jobs without noise trained on its patients"),
     ("brain_tumor_fedavg", {"hospital_noise": NOISE}, "hides the hospital, not by patient"),
     ("brain_tumor_fedavg_secagg", {"aggregation": SUMS}, "of 4 or more by north's own threshold"),
     ("brain_tumor_evaluate", {"max_evaluated_models": 0}, "the hospital allows no evaluation"),
