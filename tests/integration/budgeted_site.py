@@ -12,20 +12,21 @@ from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from toy_private import private_toy
 
 from consilium.federation.message_names import CODE_HEADER, PREPARE, REASON_HEADER, RUN_META, TRAIN
 from consilium.federation.site.executor import SiteExecutor
 from consilium.learning.network_state import initial_weights
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 
-def main(request: dict) -> None:
+def main(request: dict, algorithm: dict) -> None:
     """Prepare the job and train its rounds; a line of JSON for each answer."""
     engine = Engine(Path(request["workspace"]), job_id=request["job"])
     properties = {"consilium": request["site"]}
     engine.context.set_prop(FLContextKey.SCOPE_PROPERTIES, properties, private=True, sticky=False)
-    executor = SiteExecutor(request["learning"], request["algorithm"], min_sites=1)
+    executor = SiteExecutor(request["learning"], algorithm, min_sites=1)
     learning = BrainTumorSettings.model_validate(request["learning"])
     weights = initial_weights(get_task(learning.task), learning, 0)
     for task, index in [(PREPARE, 0), *((TRAIN, index) for index in request["rounds"])]:
@@ -44,4 +45,5 @@ def main(request: dict) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    with private_toy() as settings:  # its rounds all cost the same, whatever the number of patients
+        main(json.loads(sys.argv[1]), settings)

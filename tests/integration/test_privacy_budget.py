@@ -11,26 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from participant.paying import DELTA, FIVE_ROUNDS
 
-from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings
 from consilium.participant.register_files import read_register
-from consilium.participant.site_data import prepare_site
 from consilium.participant.site_settings import SiteSettings
-from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.ledger import PrivacyLedger
 from consilium.privacy.ledger_entry import LedgerContent
 from consilium.privacy.promise import PrivacyLevel
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 from .studies import ANY_NUMBER
 
 pytestmark = pytest.mark.integration
 
 ROUNDS = 5
-DELTA = 1e-4
 LEARNING = BrainTumorSettings(spacing_mm=8.0, patch_voxels=(16, 16, 16), batch_size=2, local_steps=3)
-ALGORITHM = DpSgdAlgorithmSettings(epsilon=8.0)
 FIRST, SECOND, THIRD = (f"6a3b1c9e-5d1f-4b53-9a54-0d3c8e0b7f1{number}" for number in range(3))
 UNIT_TESTS = Path(__file__).parents[1] / "unit"
 
@@ -45,19 +41,15 @@ class BudgetedSite:
 
     def __init__(self, dataset: Path, folder: Path) -> None:
         self._folder = folder
-        site = SiteSettings(
+        self._site = SiteSettings(
             dataset=dataset,
             cache_dir=folder / "cache",
             state_dir=folder / "state",
             device="cpu",
             cpu_threads=1,
+            privacy=PrivacyDemand(level=PrivacyLevel.FORMAL, epsilon=FIVE_ROUNDS, delta=DELTA),
             **ANY_NUMBER,
         )
-        patients = len({case.patient for case in prepare_site(site, LEARNING).train})
-        plan = ALGORITHM.privacy_plan(LEARNING, ROUNDS, patients)
-        five, six = (epsilon_spent(plan.over(rounds), DELTA) for rounds in (ROUNDS, ROUNDS + 1))
-        demand = PrivacyDemand(level=PrivacyLevel.FORMAL, epsilon=(five + six) / 2, delta=DELTA)
-        self._site = site.model_copy(update={"privacy": demand})
 
     def ledger(self) -> LedgerContent:
         """Return the payments, verified."""
@@ -72,7 +64,6 @@ class BudgetedSite:
             "run": run,
             "site": self._site.model_dump(mode="json"),
             "learning": LEARNING.model_dump(mode="json"),
-            "algorithm": ALGORITHM.model_dump(mode="json"),
             "rounds": list(rounds),
             "total_rounds": ROUNDS,
         }

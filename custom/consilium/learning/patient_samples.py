@@ -20,6 +20,17 @@ PatientRows: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 """Inputs, targets and places of cases of one patient's samples."""
 
 
+def augmentation_seed(seed: int, step: int, place: int) -> int:
+    """Return the seed of one patient's augmentation in a step: who else is drawn does not change it.
+
+    Args:
+        seed: Of the round.
+        step: From 0.
+        place: Of the case of the patient's first sample.
+    """
+    return int(np.random.SeedSequence([seed, step, place]).generate_state(1)[0]) % 2**31
+
+
 class PatientSamples(Dataset["PatientRows | None"]):
     """Samples of one patient at a time, of any of the patient's cases.
 

@@ -24,7 +24,7 @@ from consilium.learning.checkpoints import Checkpoint
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
 from consilium.learning.network_state import get_moments, get_weights, set_moments, set_weights
-from consilium.learning.patient_samples import PatientSamples, patient_loader
+from consilium.learning.patient_samples import PatientSamples, augmentation_seed, patient_loader
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import OnStep, RoundLoss, TrainingResult
@@ -148,7 +148,7 @@ class Trainer:
             batch = self._next_batch(batches, cancelled, f"step {step} of {steps}")
             for group in self._optimizer.param_groups:
                 group["lr"] = schedule.rate(self._settings, step, steps)
-            loss = self._step(local, batch)
+            loss = self._step(local, batch, step)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss} at step {step + 1} of {steps} in round "
@@ -227,9 +227,7 @@ class Trainer:
         self._memory.keep(rounds_done, arrays, values)
 
     def _batches(self, local: LocalRound) -> Iterator[Batch]:
-        # The round is part of the seed: a round that is repeated after a crash draws the same samples again.
-        # Patients are drawn by all of its bits; torch takes fewer, for augmentation and dropout.
-        seed = self._draw_seed * 1_000_003 + local.schedule.round_index
+        seed = self._round_seed = self._draw_seed * 1_000_003 + local.schedule.round_index
         torch.manual_seed(seed % 2**31)
         self._random.manual_seed(seed % 2**31)
         pinned = self._device.torch_device.type == "cuda"
@@ -250,8 +248,8 @@ class Trainer:
         )
         return iter(loader)
 
-    def _step(self, local: LocalRound, batch: Batch) -> float:
-        inputs, targets = self._to_device(batch)
+    def _step(self, local: LocalRound, batch: Batch, number: int) -> float:
+        inputs, targets = self._to_device(batch, number)
         self._optimizer.zero_grad(set_to_none=True)
         step = LocalStep(inputs, targets, batch[2], self._mean_loss, self._backward, self._scaler)
         loss = self._algorithm.compute_gradients(local, step)
@@ -267,11 +265,13 @@ class Trainer:
         # The parts of all processes add up to the batch's mean.
         return self._ranks.sum(loss.detach() * self._share.weight)
 
-    def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _to_device(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
         """Return inputs, augmented, and encoded targets; see `LocalAlgorithm.draw_patients`."""
         at_once, parts = self._algorithm.samples_per_patient or len(batch[2]), []
         for first in range(0, len(batch[2]), at_once):
             inputs, targets = (one[first : first + at_once] for one in batch[:2])
+            if self._algorithm.samples_per_patient:
+                self._random.manual_seed(augmentation_seed(self._round_seed, step, int(batch[2][first])))
             encoded = self._method.encode_targets(targets.to(self._device.torch_device))
             moved = self._device.move(inputs).float()
             inputs = self._method.augment(moved, self._share, self._random, self._settings)
@@ -294,9 +294,6 @@ class Trainer:
 
 
 def _algorithm_state(kept: Checkpoint) -> LocalState:
-    arrays = {
-        name.removeprefix(_OF_ALGORITHM): value
-        for name, value in kept.arrays.items()
-        if name.startswith(_OF_ALGORITHM)
-    }
+    names = [name for name in kept.arrays if name.startswith(_OF_ALGORITHM)]
+    arrays = {name.removeprefix(_OF_ALGORITHM): kept.arrays[name] for name in names}
     return LocalState(arrays, kept.state[_ALGORITHM])

@@ -12,7 +12,7 @@ from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
 from consilium.privacy.ledger_entry import Payment
 from consilium.privacy.mechanism import SampledGaussian
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 ROUND = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.1, steps=40)
 

@@ -16,7 +16,7 @@ from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.ledger import PrivacyLedger
 from consilium.privacy.mechanism import SampledGaussian
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 LEARNING = BrainTumorSettings()
 ROUND = SampledGaussian(noise_multiplier=NOISE, sampling_rate=0.1, steps=STEPS)

@@ -15,7 +15,7 @@ from consilium.participant.privacy_payments import PrivacyPayments, require_offe
 from consilium.participant.site_data import SiteData
 from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import LEDGER_FILE
-from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 from participant.paying import (
     FIVE_ROUNDS,
     ROUND,

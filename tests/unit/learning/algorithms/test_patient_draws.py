@@ -93,6 +93,22 @@ def test_augmentation_never_mixes_two_patients(cases):
     assert Mixing.calls == [2] * 4
 
 
+class Shifting(TinyMethod):
+    """Shifts every sample by a number that is drawn."""
+
+    def augment(self, inputs, share, generator):
+        return inputs + torch.rand(len(inputs), generator=generator).reshape(-1, 1, 1, 1, 1)
+
+
+def test_the_augmentation_of_a_patient_does_not_depend_on_who_else_is_drawn(cases):
+    _, alone = train(cases, [[1], [1]], TinyTask(Shifting))
+    _, together = train(cases, [[0, 1, 2], [0, 1]], TinyTask(Shifting))
+    for step in range(2):
+        assert torch.equal(together.seen[step][0][2:4], alone.seen[step][0])
+    first, second = (images for images, _ in alone.seen)
+    assert not torch.equal(first, second)
+
+
 def test_where_gradients_would_be_scaled_they_are_computed_in_full_precision(cases):
     half = Device(torch.device("cpu"), torch.float16)
     result, algorithm = train(cases, [[0, 1]], device=half)
