@@ -208,9 +208,9 @@ def _print_plan(plan: PlannedNoise) -> None:
     from consilium.report.terminal import Terminal, folding_table
 
     console = Terminal()
-    table = folding_table(("rounds", "epsilon of this job after them", "noise of a job that ends there"))
-    for (number, spent), (_, noise) in zip(plan.epsilon_by_round, plan.noise_by_rounds, strict=True):
-        table.add_row(str(number), f"{spent:.3g}", f"{noise:.4g}")
+    table = folding_table(("after round", "noise", "epsilon"))
+    for number, spent in plan.epsilon_by_round:
+        table.add_row(str(number), f"{plan.noise_multiplier:.4g}", f"{spent:.3g}")
     console.print(table)
     console.print(
         f"noise {plan.noise_multiplier:.4g} times the clipping norm; a step draws a patient with probability "

@@ -14,7 +14,7 @@ from consilium.privacy.promise import MOST_EPSILON, PrivacyLevel, promised_delta
 from consilium.settings import Settings
 
 _SHOWN: Final = (1, 2, 5, 10, 20, 50, 100, 1000)
-"""Rounds of which a plan states the epsilon and the noise, beside the last."""
+"""Rounds after which a plan states the epsilon, beside the last."""
 
 
 class PlannedJob(Settings):
@@ -79,8 +79,6 @@ class PlannedNoise:
         noise_multiplier: Standard deviation of the noise divided by the clipping norm.
         sampling_rate: Probability that a step draws a patient.
         epsilon_by_round: What is spent after the first rounds, and after the last: round, epsilon.
-        noise_by_rounds: The noise multiplier of jobs with other numbers of rounds and the same promise:
-            rounds, noise.
     """
 
     level: PrivacyLevel
@@ -88,7 +86,6 @@ class PlannedNoise:
     noise_multiplier: float
     sampling_rate: float
     epsilon_by_round: tuple[tuple[int, float], ...]
-    noise_by_rounds: tuple[tuple[int, float], ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -108,10 +105,7 @@ def plan_noise(job: PlannedJob) -> PlannedNoise:
     """
     delta, rate = job.target_delta, job.sampling_rate
     shown = [number for number in _SHOWN if number < job.rounds] + [job.rounds]
-    noises = {
-        number: find_noise_multiplier(job.target_epsilon, delta, rate, job.steps * number) for number in shown
-    }
-    noise = noises[job.rounds]
+    noise = find_noise_multiplier(job.target_epsilon, delta, rate, job.steps * job.rounds)
     each = SampledGaussian(noise_multiplier=noise, sampling_rate=rate, steps=job.steps)
     return PlannedNoise(
         level=PrivacyLevel.of(job.target_epsilon),
@@ -119,5 +113,4 @@ def plan_noise(job: PlannedJob) -> PlannedNoise:
         noise_multiplier=noise,
         sampling_rate=rate,
         epsilon_by_round=tuple((number, epsilon_spent([each.repeat(number)], delta)) for number in shown),
-        noise_by_rounds=tuple(noises.items()),
     )

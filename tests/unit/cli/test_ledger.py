@@ -170,10 +170,6 @@ def test_a_plan_says_the_noise_and_what_each_round_spends(run):
     assert 2.98 < spent[-1] <= 3
     code, out, _ = run(*words)
     assert "noise 2.484 times the clipping norm" in out
-    assert [number for number, _ in plan["noise_by_rounds"]] == [1, 2, 5, 10, 20]
-    noises = [noise for _, noise in plan["noise_by_rounds"]]
-    assert noises == sorted(noises)
-    assert noises[-1] == plan["noise_multiplier"]
 
 
 def test_a_plan_by_level_has_the_epsilon_of_a_job_with_that_level(run):
