@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from participant.paying import DELTA, FIVE_ROUNDS
 
 from consilium.participant.register_files import read_register
 from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.ledger import PrivacyLedger
 from consilium.privacy.ledger_entry import LedgerContent
+from consilium.privacy.mechanism import SampledGaussian
 from consilium.privacy.promise import PrivacyLevel
 from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
@@ -26,6 +27,10 @@ from .studies import ANY_NUMBER
 pytestmark = pytest.mark.integration
 
 ROUNDS = 5
+DELTA = 1e-4
+ROUND = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.1, steps=40)
+"""Of the algorithm in `toy_private`."""
+FIVE_ROUNDS = sum(epsilon_spent([ROUND.repeat(rounds)], DELTA) for rounds in (5, 6)) / 2
 LEARNING = BrainTumorSettings(spacing_mm=8.0, patch_voxels=(16, 16, 16), batch_size=2, local_steps=3)
 FIRST, SECOND, THIRD = (f"6a3b1c9e-5d1f-4b53-9a54-0d3c8e0b7f1{number}" for number in range(3))
 UNIT_TESTS = Path(__file__).parents[1] / "unit"
