@@ -25,7 +25,8 @@ class Device:
     Attributes:
         torch_device: Where the network runs.
         amp_dtype: Precision of autocast, or None for full precision. On CUDA bfloat16 where the chip has it,
-            else float16; never on CPU, where convolutions in bfloat16 are slower than in float32.
+            else float16; never on CPU, where bfloat16 is faster on some processors only, and predictions
+            would depend on the processor.
     """
 
     torch_device: torch.device

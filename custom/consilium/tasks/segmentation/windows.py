@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, combinations, product
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from consilium.tasks.segmentation.preparation.foreground import extents
+
+Network: TypeAlias = Callable[[Tensor], Tensor]
+"""Windows `(1, C, X, Y, Z)` to logits `(1, R, X, Y, Z)`."""
 
 EMPTY_LOGIT: Final = -20.0
 """Logit outside of all windows: a probability of 2e-9."""
@@ -22,7 +25,7 @@ _AXES: Final = (2, 3, 4)
 
 
 def slide_windows(
-    network: Callable[[Tensor], Tensor],
+    network: Network,
     inputs: Tensor,
     *,
     size: Sequence[int],
@@ -48,6 +51,7 @@ def slide_windows(
         Logits `(1, R, X, Y, Z)`, float32; `EMPTY_LOGIT` outside of all windows.
     """
     flips = list(chain.from_iterable(combinations(_AXES, count) for count in range(len(_AXES) + 1)))
+    flips = flips if mirror else flips[:1]
     extent = inputs.shape[2:]
     lacking = [max(0, window - length) for window, length in zip(size, extent, strict=True)]
     before = [missing // 2 for missing in lacking]
@@ -55,25 +59,59 @@ def slide_windows(
     pads = [
         one for low, all_of in zip(before[::-1], lacking[::-1], strict=True) for one in (low, all_of - low)
     ]
-    padded = F.pad(inputs, pads)
-    occupied = (padded[0] != 0).any(dim=0)
-    weight = _weights(size).to(inputs.device)
-    total: Tensor | None = None
-    weights = torch.zeros(padded.shape[2:], device=inputs.device)
-    for window in _windows(occupied, size, overlap):
-        piece = padded[_at(window)]
-        logits = torch.stack(
-            [network(piece.flip(flip)).float().flip(flip) for flip in (flips if mirror else flips[:1])]
-        ).mean(dim=0)
-        if total is None:
-            total = torch.zeros(1, logits.shape[1], *padded.shape[2:], device=inputs.device)
-        total[_at(window)] += logits * weight
-        weights[window] += weight
-    if total is None:  # all is background: one pass says how many regions there are
-        logits = network(padded[_at([slice(0, length) for length in size])])
-        total = torch.zeros(1, logits.shape[1], *padded.shape[2:], device=inputs.device)
-    total = torch.where(weights > 0, total / weights.clamp(min=_LOWEST_WEIGHT**3), EMPTY_LOGIT)
+    padded = F.pad(inputs, pads) if any(pads) else inputs
+    windows = list(_windows(_occupied(padded[0]), size, overlap))
+    if len(windows) > 1:
+        pieces = ((window, _mean_logits(network, padded[_at(window)], flips)) for window in windows)
+        total = _average(pieces, padded.shape[2:], _weights(size).to(inputs.device))
+    else:  # nothing to average; of an empty case, a pass says how many regions there are
+        window = windows[0] if windows else tuple(slice(0, length) for length in size)
+        logits = _mean_logits(network, padded[_at(window)], flips)
+        total = logits.new_full((1, logits.shape[1], *padded.shape[2:]), EMPTY_LOGIT)
+        if windows:
+            total[_at(window)] = logits
     return total[_at([slice(low, low + length) for low, length in zip(before, extent, strict=True)])]
+
+
+def _occupied(images: Tensor) -> Tensor:
+    """Where any of the images `(C, X, Y, Z)` is not 0, `(X, Y, Z)`."""
+    occupied = images[0] != 0
+    for image in images[1:]:
+        occupied |= image != 0
+    return occupied
+
+
+def _mean_logits(network: Network, piece: Tensor, flips: Sequence[tuple[int, ...]]) -> Tensor:
+    """Logits `(1, R, X, Y, Z)` of one window, averaged over its mirror images; float32."""
+    total: Tensor | None = None
+    for flip in flips:
+        logits = network(piece.flip(flip) if flip else piece).float()
+        logits = logits.flip(flip) if flip else logits
+        total = logits if total is None else total + logits
+    assert total is not None  # there is at least the window itself
+    return total if len(flips) == 1 else total / len(flips)
+
+
+def _average(
+    pieces: Iterable[tuple[tuple[slice, ...], Tensor]], shape: Sequence[int], weight: Tensor
+) -> Tensor:
+    """Weighted mean of overlapping windows, `EMPTY_LOGIT` between them.
+
+    Args:
+        pieces: Each window and its logits `(1, R, X, Y, Z)`.
+        shape: Voxels of the case along each axis.
+        weight: Of the voxels of a window.
+    """
+    weights = weight.new_zeros(tuple(shape))
+    total: Tensor | None = None
+    for window, logits in pieces:
+        if total is None:
+            total = logits.new_zeros((1, logits.shape[1], *shape))
+        total[_at(window)].addcmul_(logits, weight)
+        weights[window] += weight
+    assert total is not None  # there are two windows or more
+    outside = weights == 0
+    return total.div_(weights.masked_fill_(outside, 1)).masked_fill_(outside, EMPTY_LOGIT)
 
 
 def _at(window: Sequence[slice]) -> Any:

@@ -88,3 +88,14 @@ def test_mirrored_windows_are_turned_back():
         straight = slide_windows(network, image, size=SIZE, overlap=0.25)
     assert torch.allclose(found, flipped.flip(2, 4), atol=1e-5)
     assert not torch.allclose(found, straight, atol=1e-3)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("shape", [SIZE, (24, 30, 40)], ids=["one window", "many"])
+def test_case_is_not_changed_by_a_network_that_returns_its_input(shape, mirror):
+    image = torch.rand(1, 3, *shape) + 1
+    before = image.clone()
+    found = slide_windows(lambda window: window, image, size=SIZE, overlap=0.25, mirror=mirror)
+    assert torch.allclose(found, before, atol=1e-5)
+    found += 1
+    assert torch.equal(image, before)
