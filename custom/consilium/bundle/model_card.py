@@ -121,7 +121,8 @@ def _aggregation(record: FederationRecord) -> str:
 
 def _site(name: str, report: SiteReport, withheld: Withheld) -> tuple[str, ...]:
     part = "trains and evaluates" if report.role == "trains" else "evaluates only"
-    trained = str(report.train_cases) if report.role == "trains" else ""
+    known = "withheld" if report.train_cases is None else str(report.train_cases)
+    trained = known if report.role == "trains" else ""
     validated = "withheld" if withheld.scores else "too few to state"
     held = ((report.validation_cases, validated), (report.test_cases, "too few to state"))
     return name, part, trained, *(why if count is None else str(count) for count, why in held)

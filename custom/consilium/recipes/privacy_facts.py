@@ -149,6 +149,7 @@ def _training(settings: TrainingSettings, patients: int | None = None) -> Traini
         plan=None if patients is None else _plan(settings, patients),
         withholds_losses=algorithm.withholds_losses,
         withholds_scores=algorithm.withholds_scores,
+        sums_reports=algorithm.sums_reports,
     )
 
 

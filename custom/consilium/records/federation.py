@@ -48,6 +48,7 @@ from consilium.records.bounds import (
 from consilium.records.gain import SiteGain
 from consilium.records.reading import Contradiction, read_record
 from consilium.records.score_intervals import ScoreIntervals
+from consilium.records.summed_reports import SummedReports
 from consilium.settings import MAX_SITES
 from consilium.tasks.metrics import MOST_METRICS, MetricSet
 
@@ -84,7 +85,7 @@ class SiteReport(Record):
     """A site's report of its part in a task, besides weights and scores."""
 
     role: Literal["trains", "evaluates"]
-    train_cases: CaseCount
+    train_cases: WithheldCount = Field(description="Null where the job's algorithm sends them in sums only.")
     validation_cases: WithheldCount = Field(
         description="Cases that models are chosen on; null where they are too few, and scores stay there."
     )
@@ -132,7 +133,9 @@ class SiteRound(Record):
     left_out: CodeCounts = Field(
         default_factory=dict, description="Of a site that declined: the cases left out, by code."
     )
-    weight: Share = Field(default=0.0, description="Share in the round's aggregate.")
+    weight: Share | None = Field(
+        default=0.0, description="Share in the round's aggregate; null where the server can't know it."
+    )
     update_norm: Finite | None = Field(default=None, description="Euclidean norm of the weight difference.")
     report: SiteReport | None = None
 
@@ -149,6 +152,9 @@ class RoundRecord(Record):
     ] = Field(default_factory=dict, description="What each site answered to the algorithm's other questions.")
     scores: BySite[SiteScores] = Field(
         default_factory=dict, description="Scores of the model that this round made, by site."
+    )
+    summed: SummedReports | None = Field(
+        default=None, description="Where cases, losses and scores leave the sites in sums only."
     )
     rolled_back: Reason | None = Field(
         default=None, description="Why this round's model was dropped, and the one before kept."

@@ -66,14 +66,14 @@ class SumContext(SecAggMessage):
 
     Attributes:
         job: The job's id.
-        round: The job's round.
+        round: The job's round, or another number of what is summed once.
         attempt: Number of the attempt, larger than that of every earlier one of the job, in whatever round.
         parameters: SHA-256 of all that the sites must agree on, `digest_parameters`; each side computes it
             from its own copy of the job.
     """
 
     job: PartyName
-    round: Annotated[int, Field(ge=0, le=1_000_000)]
+    round: Annotated[int, Field(ge=0, le=2_000_000)]
     attempt: Annotated[int, Field(ge=1, le=1_000_000_000)]
     parameters: Bytes32
 

@@ -10,23 +10,29 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from consilium.counts import counted
 from consilium.secagg.errors import SecAggFailure, SecAggRefusal
 from consilium.secagg.feedback import ErrorFeedback
 from consilium.secagg.mask_seed import MaskSeed
 from consilium.secagg.masks import MaskStream, apply_masks, in_order
 from consilium.secagg.messages import digest_parameters
 from consilium.secagg.ring import FixedPoint, RingBits, integer_code, norm_factor, rounding_generator
+from consilium.secagg.summed_numbers import NumberCode, SummedNumber
 from consilium.secagg.survivor_policy import MOST_PARTIES
 from consilium.settings import Settings
 
 COUNTS: Final = 2
-"""Coordinates beside the vector: weighted cases, and values that were clipped."""
+"""First coordinates beside the vector: weighted cases, and values that were clipped. Numbers follow."""
+
+MOST_NUMBERS: Final = 256
+"""Beside a vector."""
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -55,6 +61,14 @@ class SumPlan(Settings):
         description="SHA-256 of all that the sites train by; each compares it with its own copy."
     )
 
+    numbers: Annotated[
+        dict[
+            Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")],
+            Annotated[float, Field(gt=0, le=1e9)],
+        ],
+        Field(max_length=MOST_NUMBERS),
+    ] = Field(default={}, description="Further numbers in the sum, each with its largest absolute value.")
+
     @property
     def digest(self) -> bytes:
         """SHA-256 of all of it."""
@@ -69,6 +83,16 @@ class SumPlan(Settings):
     def count_code(self) -> FixedPoint:
         """Encoding of the counts, which are exact."""
         return integer_code(self.sites)
+
+    @property
+    def number_code(self) -> NumberCode:
+        """Encoding of the further numbers."""
+        return NumberCode(self.numbers, self.sites)
+
+    @property
+    def coordinates(self) -> int:
+        """How many coordinates there are beside the vector."""
+        return COUNTS + self.number_code.coordinates
 
     def counted_cases(self, cases: int) -> int:
         """Return how many of a site's training cases count."""
@@ -93,7 +117,7 @@ class MaskedVector:
 
     Args:
         tensors: Masked elements of the ring, by name.
-        counts: Masked counts.
+        counts: Masked counts, and the further numbers behind them.
         clipped: How many values were clipped to the bound.
     """
 
@@ -112,6 +136,7 @@ def mask_vector(
     seeds: Iterable[MaskSeed],
     round_index: int,
     feedback: ErrorFeedback | None = None,
+    numbers: Mapping[str, float] = MappingProxyType({}),
 ) -> MaskedVector:
     """Clip, weight, encode and mask a site's vector.
 
@@ -123,6 +148,7 @@ def mask_vector(
         seeds: Of `SiteSession.mask_seeds`.
         round_index: The round.
         feedback: Errors of earlier rounds to add; None to forget them.
+        numbers: The site's values of the plan's further numbers; those that it doesn't have are missing.
 
     Raises:
         TrainingError: If a value is not finite.
@@ -143,6 +169,7 @@ def mask_vector(
     counts, _ = plan.count_code.encode(
         np.array([plan.counted_cases(cases), clipped], np.float64), generator=generator
     )
+    counts = np.concatenate([counts, plan.number_code.encode(numbers)])
     context = plan.mask_context(received)
     _mask(tensors, counts, seeds, context)
     return MaskedVector(tensors, counts, clipped)
@@ -153,15 +180,25 @@ class MaskedSum:
 
     Args:
         plan: The rules.
-        received: The model that the sites received; its names and shapes are the vectors'.
+        received: The model that the sites received; the masks depend on it.
+        vector: What is added up, with the names and shapes of the sites' vectors; None for those of the
+            model.
+
+    Attributes:
+        cases: Training cases that count in the opened sum.
+        clipped: Values that were clipped in it.
+        numbers: The further numbers of the opened sum, by name.
     """
 
-    def __init__(self, plan: SumPlan, received: Tensors) -> None:
+    def __init__(self, plan: SumPlan, received: Tensors, vector: Tensors | None = None) -> None:
+        vector = received if vector is None else vector
         self._plan = plan
         self._context = plan.mask_context(received)
-        self._totals = {name: np.zeros(np.shape(value), plan.code.dtype) for name, value in received.items()}
-        self._counts = np.zeros(COUNTS, plan.count_code.dtype)
+        self._totals = {name: np.zeros(np.shape(value), plan.code.dtype) for name, value in vector.items()}
+        self._counts = np.zeros(plan.coordinates, plan.count_code.dtype)
         self._added = 0
+        self.cases = self.clipped = 0
+        self.numbers: dict[str, SummedNumber] = {}
 
     def add(self, tensors: Tensors, counts: NDArray[Any]) -> None:
         """Add a site's whole vector, or nothing of it.
@@ -188,27 +225,28 @@ class MaskedSum:
             np.add(total, value, out=total)
         self._added += 1
 
-    def open(self, seeds: Iterable[MaskSeed], cases: int | None = None) -> dict[str, NDArray[np.float64]]:
+    def open(self, seeds: Iterable[MaskSeed]) -> dict[str, NDArray[np.float64]]:
         """Remove the masks and return the weighted mean; the sum is of no further use.
 
         Args:
             seeds: Of `ServerSession.open_sum`.
-            cases: Sum of the cases that the sites reported, to compare with; None for no comparison.
 
         Raises:
             SecAggFailure: If what is left can't be a sum of honest vectors: the sites did not have the same
                 model and rules, or one of them sent something else.
         """
         _mask(self._totals, self._counts, seeds, self._context)
-        counted, self.clipped = (int(value) for value in self._plan.count_code.decode(self._counts))
+        counts = self._plan.count_code.decode(self._counts[:COUNTS])
+        self.cases, self.clipped = (int(value) for value in counts)
         most = self._added * self._plan.full_weight_cases
-        if not self._added <= counted <= most or (cases is not None and counted != cases):
+        if not self._added <= self.cases <= most:
             raise SecAggFailure(
-                f"the training cases in the opened sum are {counted}, and the sites reported "
-                f"{most if cases is None else cases}; a site had other rules or another model, or sent "
-                "something else"
+                f"the training cases in the opened sum are {self.cases}, of {counted(self._added, 'site')} "
+                f"with up to {self._plan.full_weight_cases}; a site had other rules or another model, or "
+                "sent something else"
             )
-        weight = counted / self._plan.full_weight_cases
+        self.numbers = self._open_numbers()
+        weight = self.cases / self._plan.full_weight_cases
         code = self._plan.code
         mean = {name: code.decode(total) / weight for name, total in self._totals.items()}
         norm = math.sqrt(sum(float(np.sum(np.square(value))) for value in mean.values()))
@@ -220,6 +258,17 @@ class MaskedSum:
                 f"{self._plan.norm:.4g}: one of them did not, or had other rules or another model"
             )
         return mean
+
+    def _open_numbers(self) -> dict[str, SummedNumber]:
+        numbers = self._plan.number_code.decode(self._counts[COUNTS:])
+        for name, (total, sites) in numbers.items():
+            if not 0 <= sites <= self._added or abs(total) > self._plan.numbers[name] * sites * (1 + 1e-6):
+                raise SecAggFailure(
+                    f"{name} in the opened sum is {total:.6g} from {counted(sites, 'site')}, of "
+                    f"{counted(self._added, 'site')} with up to {self._plan.numbers[name]:g}; a site sent "
+                    "something else"
+                )
+        return numbers
 
 
 def _mask(

@@ -5,6 +5,7 @@ from typing import Any
 
 from consilium.records.federation import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
 from consilium.records.gain import Gain, SiteGain
+from consilium.records.summed_reports import ALL_SITES, SummedReports
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
@@ -108,6 +109,23 @@ def private_federation(level: str = "formal", rounds: int = 5, **changes: Any) -
         record.initial_scores, record.best_round = {}, None
         for one in record.rounds:
             one.scores = {}
+    return record
+
+
+def summed_federation(rounds: int = 5, **changes: Any) -> FederationRecord:
+    """The same run with secure aggregation: cases, losses and scores of rounds left the sites in sums."""
+    record = federation(rounds, **changes)
+    record.settings |= {"algorithm": {"name": "secagg_fedavg"}}
+    stages = [*(one.sites for one in record.rounds), record.final_sites]
+    for one in (one for sites in stages for one in sites.values()):
+        one.weight = None if one.outcome == "trained" else 0.0
+        if one.report:
+            one.report.loss = one.report.train_cases = None
+            one.report.validation_cases = one.report.validation_patients = None
+    record.initial_scores = {ALL_SITES: scores(0.01, distances=False)}
+    for number, one in enumerate(record.rounds, start=1):
+        one.scores = {ALL_SITES: scores(0.8 * number / rounds, distances=False)}
+        one.summed = SummedReports(sites=len(TRAINING), cases=26, loss=1.0 / number, clipped=0)
     return record
 
 

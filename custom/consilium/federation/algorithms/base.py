@@ -18,6 +18,7 @@ from consilium.federation.message_names import TRAIN
 from consilium.federation.transport.array_table import ALIGNMENT
 from consilium.federation.updates.intake import Aggregate, Aggregator
 from consilium.federation.updates.screening import Screening
+from consilium.federation.updates.summed_answers import SummedAnswers
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks.learning_settings import LearningSettings
@@ -64,8 +65,8 @@ class Question:
 
     Attributes:
         aggregator: Takes the answers.
-        task: `TRAIN`, once in every round, or one of the questions that the algorithm declares. With `TRAIN`
-            the model is sent.
+        task: `TRAIN`, once in every round, or one of the questions that the algorithm declares; `VALIDATE`
+            once in `ServerAlgorithm.validation`. With `TRAIN` and `VALIDATE` the model is sent.
         sets: Weight sets that are sent, beside the model where there is one.
         content: Plain JSON values that are sent.
         among: Sites that may be asked; None for all. Others are left out, even if connected.
@@ -132,6 +133,22 @@ class ServerAlgorithm(ABC):
             RejectedUpdate: If there is none that can be used.
             OSError: If what was kept can't be read.
         """
+
+    @property
+    def summed(self) -> SummedAnswers | None:
+        """What the sites' reports of the last questions add up to, where `sums_reports` says so."""
+        return None
+
+    def validation(self, start: RoundStart) -> Iterator[Question]:
+        """Yield the questions of the last model's validation, where `sums_reports` says so.
+
+        Args:
+            start: The round behind the last one, with the model.
+
+        Raises:
+            RejectedUpdate: If the answers so far can't be used.
+        """
+        yield from ()
 
     def close(self) -> None:  # noqa: B027 - a hook
         """Release a round's answers; may be called without a round."""

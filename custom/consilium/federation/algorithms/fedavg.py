@@ -68,7 +68,7 @@ class ServerFedAvg(ServerAlgorithm):
         Args:
             reports: Of the sites whose updates are combined.
         """
-        return {site: float(report.train_cases) for site, report in reports.items()}
+        return {site: float(report.train_cases or 0) for site, report in reports.items()}
 
     def combine(self) -> Aggregate:
         """Combine the updates that were taken and not screened out."""

@@ -50,7 +50,7 @@ class ServerFedPID(ServerFedAvg):
     def votes(self, reports: Mapping[str, SiteReport]) -> dict[str, float]:
         """Return each site's weight in this round."""
         self._losses = {site: one.loss for site, one in reports.items() if one.loss is not None}
-        cases = _parts({site: float(one.train_cases) for site, one in reports.items()})
+        cases = _parts({site: float(one.train_cases or 0) for site, one in reports.items()})
         last, whole = (
             _parts(
                 {site: max(0.0, before[site] - loss) for site, loss in self._losses.items() if site in before}

@@ -11,27 +11,31 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
-from consilium.federation.message_names import TRAIN
+from consilium.federation.message_names import TRAIN, VALIDATE
 from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.intake import Aggregate, Contribution
 from consilium.federation.updates.rejection_history import RejectedUpdate
-from consilium.federation.updates.screening import Screening
+from consilium.federation.updates.summed_answers import SummedAnswers
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.algorithms.secagg_plan import (
     ADVERTISE,
     CONFIRM,
     COUNTS_NAME,
+    LOSS,
     REVEAL,
+    SCORE_PREFIX,
     SHARE,
     SUMS,
+    VALIDATION_ROUNDS,
     ProtocolAnswer,
     SecAggFedAvgSettings,
     plan_sum,
 )
 from consilium.learning.weights import MODEL, Weights
-from consilium.records.shares import weighted_shares
+from consilium.records.summed_reports import SummedReports
 from consilium.secagg.errors import SecAggFailure, SecAggRefusal
 from consilium.secagg.messages import (
     Advertisement,
@@ -43,7 +47,7 @@ from consilium.secagg.messages import (
     SurvivorList,
 )
 from consilium.secagg.server_session import ServerSession
-from consilium.secagg.weighted_sum import MaskedSum, SumPlan
+from consilium.secagg.weighted_sum import MaskedSum
 
 MessageT = TypeVar("MessageT", Advertisement, ShareBundle, Confirmation, Reveal)
 ResultT = TypeVar("ResultT")
@@ -101,14 +105,14 @@ class MaskedUpdates:
     Args:
         total: Their sum.
         session: The protocol, which notes whose update is in the sum.
-        screening: Checks the counts that sites report in the clear.
+        steps: That each site takes; None where they depend on its cases, or nothing is trained.
     """
 
-    def __init__(self, total: MaskedSum, session: ServerSession, screening: Screening) -> None:
+    def __init__(self, total: MaskedSum, session: ServerSession, steps: int | None) -> None:
         self.total = total
         self._session = session
-        self._screening = screening
-        self.cases: dict[str, int] = {}
+        self._steps = steps
+        self.sites: set[str] = set()
 
     def add(self, site: str, contribution: Contribution) -> None:
         """Add one site's masked update.
@@ -119,18 +123,23 @@ class MaskedUpdates:
         report = contribution.report
         if report is None:
             raise RejectedUpdate("it has no report")
-        self._screening.check_counts(site, report)
+        if report.role != "trains":
+            raise RejectedUpdate("it comes from a site that only evaluates")
+        if self._steps is not None and report.steps != self._steps:
+            raise RejectedUpdate(
+                f"it reports {counted(report.steps, 'step')} of training, and the job asks for {self._steps}"
+            )
         sums = contribution.sets.get(SUMS, {})
-        if site not in self._session.awaited or site in self.cases:
+        if site not in self._session.awaited or site in self.sites:
             raise RejectedUpdate("it is not awaited: the site is not in the sum, or sent one before")
         if sums.keys() != {COUNTS_NAME}:
             raise RejectedUpdate("it has other sums than the masked counts")
         try:
-            self.total.add(contribution.sets[MODEL], sums[COUNTS_NAME])
+            self.total.add(contribution.sets.get(MODEL, {}), sums[COUNTS_NAME])
             self._session.add_masked(site)
         except SecAggRefusal as error:
             raise RejectedUpdate(str(error)) from None
-        self.cases[site] = report.train_cases
+        self.sites.add(site)
 
     def screen(self) -> dict[str, str]:
         """Reject no site: single updates can't be seen."""
@@ -170,6 +179,7 @@ class ServerSecAggFedAvg(ServerAlgorithm):
             )
         self._attempts = 0
         self._aggregate: Aggregate | None = None
+        self._summed: SummedAnswers | None = None
 
     def questions(self, start: RoundStart) -> Iterator[Question]:
         """Yield the steps of the protocol, with the training among them.
@@ -177,18 +187,30 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         Raises:
             RejectedUpdate: If too few sites take a step, or the sum can't be opened.
         """
+        yield from self._sum(start, TRAIN)
+
+    def validation(self, start: RoundStart) -> Iterator[Question]:
+        """Yield the same steps with an evaluation in place of the training: a sum of scores.
+
+        Raises:
+            RejectedUpdate: If too few sites take a step, or the sum can't be opened.
+        """
+        yield from self._sum(start, VALIDATE)
+
+    def _sum(self, start: RoundStart, task: str) -> Iterator[Question]:
         self.close()
         # Never restored: a site takes part in an attempt of one number once.
         self._attempts += 1
         shared = self.settings.shared(start.weights)
         plan = plan_sum(self.settings, self.job.learning, self.job.rounds, start.index, shared)
+        number = start.index + (0 if task == TRAIN else VALIDATION_ROUNDS)
         session = ServerSession(
-            SumContext(job=start.job, round=start.index, attempt=self._attempts, parameters=plan.digest)
+            SumContext(job=start.job, round=number, attempt=self._attempts, parameters=plan.digest)
         )
         keys = ProtocolMessages(Advertisement, session.add_advertisement)
         announced = {
             "attempt": self._attempts,
-            "round": start.index,
+            "round": number,
             "plan": plan.model_dump(mode="json"),
         }
         yield Question(keys, ADVERTISE, content=announced)
@@ -196,15 +218,17 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         shares = ProtocolMessages(ShareBundle, session.add_shares)
         yield Question(shares, SHARE, content={"message": roster.to_json()}, among=roster.names)
         inboxes = {name: one.to_json() for name, one in _carry_out(session.close_sharing).items()}
-        updates = MaskedUpdates(MaskedSum(plan, shared), session, self.job.screening)
-        yield Question(updates, TRAIN, content={"inboxes": inboxes}, among={*inboxes, *keys.evaluators})
+        vector = shared if task == TRAIN else {}
+        steps = self.job.learning.local_steps if task == TRAIN else None
+        updates = MaskedUpdates(MaskedSum(plan, shared, vector), session, steps)
+        yield Question(updates, task, content={"inboxes": inboxes}, among={*inboxes, *keys.evaluators})
         survivors = _carry_out(session.close_masking)
         confirmed = ProtocolMessages(Confirmation, session.add_confirmation)
         yield _closing(CONFIRM, confirmed, survivors, survivors.survivors, session.threshold)
         signatures = _carry_out(session.close_confirming)
         reveals = ProtocolMessages(Reveal, session.add_reveal)
         yield _closing(REVEAL, reveals, signatures, signatures.signatures, session.threshold)
-        self._aggregate = _carry_out(lambda: self._open(updates, session, plan, shared))
+        self._aggregate = _carry_out(lambda: self._open(updates, session, vector))
 
     def combine(self) -> Aggregate:
         """Return the mean of the opened sum."""
@@ -212,17 +236,35 @@ class ServerSecAggFedAvg(ServerAlgorithm):
             raise ConsiliumError("no sum was opened in this round")
         return self._aggregate
 
+    @property
+    def summed(self) -> SummedAnswers | None:
+        """Cases, loss and scores of the sum that was opened last."""
+        return self._summed
+
     def close(self) -> None:
         """Forget the round's sum."""
-        self._aggregate = None
+        self._aggregate = self._summed = None
 
-    def _open(
-        self, updates: MaskedUpdates, session: ServerSession, plan: SumPlan, shared: Weights
-    ) -> Aggregate:
-        counted = {site: plan.counted_cases(cases) for site, cases in updates.cases.items()}
-        mean = updates.total.open(session.open_sum(), sum(counted.values()))
-        typed = {name: _as_type(mean[name], np.asarray(value).dtype) for name, value in shared.items()}
-        return Aggregate({MODEL: typed}, weighted_shares(counted))
+    def _open(self, updates: MaskedUpdates, session: ServerSession, vector: Weights) -> Aggregate:
+        total, sites = updates.total, sorted(updates.sites)
+        mean = total.open(session.open_sum())
+        numbers = total.numbers
+        loss = numbers[LOSS]
+        self._summed = SummedAnswers(
+            SummedReports(
+                sites=len(sites),
+                cases=total.cases,
+                loss=loss.total / loss.sites if loss.sites else None,
+                clipped=total.clipped,
+            ),
+            {
+                name.removeprefix(SCORE_PREFIX): one
+                for name, one in numbers.items()
+                if name.startswith(SCORE_PREFIX)
+            },
+        )
+        typed = {name: _as_type(mean[name], np.asarray(value).dtype) for name, value in vector.items()}
+        return Aggregate({MODEL: typed}, dict.fromkeys(sites))
 
 
 def _closing(

@@ -10,11 +10,13 @@ from pydantic import BaseModel, ValidationError
 from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
 from consilium.federation.message_names import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, TEST
+from consilium.federation.updates.summed_answers import SummedAnswers, read_sum
 from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain
 from consilium.records.score_bounds import read_scores
 from consilium.records.score_intervals import check_intervals
+from consilium.records.summed_reports import ALL_SITES
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Scores
 
@@ -134,8 +136,23 @@ class TaskAnswers:
         self.sites[site] = state
         if scores:
             self.scores[site] = dict(scores)
-        if state.report is not None:
+        if state.report is not None and state.report.train_cases is not None:
             self.cases[site] = state.report.train_cases
+
+    def add_sum(self, summed: SummedAnswers) -> None:
+        """Take the scores of all sites together, in place of single sites'.
+
+        Args:
+            summed: What the sites' reports add up to.
+
+        Raises:
+            ValueError: If they can't be scores; then there are none.
+        """
+        assert self.evaluation is not None  # set before any site is asked for scores
+        self.scores = {}
+        scores = read_sum(summed, self.evaluation)
+        if scores:
+            self.scores = {ALL_SITES: scores}
 
     def combine(self, scores: Mapping[str, Scores]) -> Scores:
         """Return sites' scores together, as people are shown them; empty where there are none."""

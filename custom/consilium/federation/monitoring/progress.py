@@ -162,7 +162,8 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         except ValidationError:
             return  # an answer to another task, such as readiness
         counts = list(report.left_out.values())
-        site.used = report.train_cases + (report.validation_cases or 0) + (report.test_cases or 0)
+        if report.train_cases is not None:
+            site.used = report.train_cases + (report.validation_cases or 0) + (report.test_cases or 0)
         site.left_out = None if None in counts else sum(count or 0 for count in counts)
         if self._progress.task == TRAIN and report.role == "trains":
             self._trained.add(data["site"])

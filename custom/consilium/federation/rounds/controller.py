@@ -147,6 +147,7 @@ class FederatedTraining(SiteController):
             selection=parse_selection(selection),
             deadline_hours=deadline_hours,
         )
+        self._plan.check_sums()
         self._run = Running[TrainingRun]()
         self._fault = ""
 

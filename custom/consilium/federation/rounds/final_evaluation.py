@@ -6,9 +6,11 @@ from nvflare.app_common.abstract.model import ModelLearnableKey
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
+from consilium.federation.algorithms.base import RoundStart
 from consilium.federation.message_names import LOCAL_ONLY, TEST, VALIDATE
 from consilium.federation.rounds.failures import FailedJob
 from consilium.federation.rounds.run import TrainingRun
+from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.model_file import BEST_MODEL
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.model_comparison import kept_round
@@ -38,13 +40,33 @@ class FinalEvaluation:
         """
         run, rounds = self._run, self._run.plan.rounds
         run.controller.info("validating the last model at every site")
-        run.ask(VALIDATE, {MODEL: weights}, rounds)
-        run.record.validation_sites = run.answers.sites
-        run.note_scores(rounds)
+        if run.plan.algorithm.settings.sums_reports:
+            self._validate_in_sum(weights)
+        else:
+            run.ask(VALIDATE, {MODEL: weights}, rounds)
+            run.record.validation_sites = run.answers.sites
+            run.note_scores(rounds)
         restored = run.restore_before(rounds)
         weights = weights if restored is None else restored
         run.select_best(kept_round(run.record, rounds), weights)
         return weights
+
+    def _validate_in_sum(self, weights: Weights) -> None:
+        """Ask for a sum of the scores; without one, the last model has none."""
+        run, rounds, algorithm = self._run, self._run.plan.rounds, self._run.plan.algorithm
+        start = RoundStart(rounds, weights, run.folder, run.job)
+        try:
+            for question in algorithm.validation(start):
+                validates = question.task == VALIDATE
+                sets = {MODEL: weights, **question.sets} if validates else question.sets
+                run.ask(question.task, sets, rounds, question=question, among=question.among)
+                if validates:
+                    run.record.validation_sites = run.answers.sites
+            run.note_sum(rounds)
+        except RejectedUpdate as error:
+            run.controller.warning(f"the last model has no validation scores: {error}")
+        finally:
+            algorithm.close()
 
     def test(self, weights: Weights) -> None:
         """Evaluate the final and the best model on every site's test patients.

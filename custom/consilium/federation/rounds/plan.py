@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from consilium.errors import ConfigurationError
 from consilium.federation.algorithms.base import ServerAlgorithm
 from consilium.federation.exchange.quorum import Quorum
 from consilium.federation.rounds.rollback import Rollback
 from consilium.federation.updates.rejection_history import Rejections
 from consilium.federation.updates.screening import Screening
-from consilium.records.model_comparison import SelectionRule
+from consilium.records.model_comparison import DEFAULT_SELECTION, SelectionRule
 from consilium.tasks.learning_settings import LearningSettings
 
 
@@ -39,6 +40,25 @@ class TrainingPlan:
     rollback: Rollback
     selection: SelectionRule
     deadline_hours: float | None
+
+    def check_sums(self) -> None:
+        """Check that nothing needs single sites' cases or scores, where only sums reach the server.
+
+        Raises:
+            ConfigurationError: If something does.
+        """
+        algorithm = self.algorithm.settings
+        if not algorithm.sums_reports:
+            return
+        for setting, value, allowed in (
+            ("quorum.min_case_share", self.quorum.settings.min_case_share, 0.0),
+            ("selection", self.selection, DEFAULT_SELECTION),
+        ):
+            if value != allowed:
+                raise ConfigurationError(
+                    f"{setting} is {value!r}, for which the server has to know single sites' cases or "
+                    f"scores; algorithm {algorithm.name!r} sends sums only; allowed: {allowed!r}"
+                )
 
     @property
     def seconds(self) -> float:

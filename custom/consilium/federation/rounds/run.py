@@ -36,6 +36,7 @@ from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
 from consilium.records.model_comparison import kept_round, key_scores, model_scores
+from consilium.records.summed_reports import SummedReports
 
 _WHEN: Final[Mapping[str, str]] = {
     PREPARE: "while the sites prepared",
@@ -166,7 +167,7 @@ class TrainingRun:
             OSError: If the server can't keep the update.
         """
         task, question = self.answers.task, self._question
-        if question is not None and task != TRAIN:
+        if question is not None and task not in (TRAIN, VALIDATE):
             model = self.plan.algorithm.settings.declaration.questions[question.task]
             content = self.answers.read_content(answer, model)
             question.aggregator.add(site, Contribution(self._read_sets(answer), content=content))
@@ -174,14 +175,19 @@ class TrainingRun:
             return
         report = self.answers.read(site, answer)
         state = SiteRound(outcome="ready" if task == PREPARE else "evaluated", report=report)
-        self._check_numbers(report, trained=question is not None and bool(answer.params))
+        summed = self.plan.algorithm.settings.sums_reports
+        if report.train_cases is None and not summed:
+            raise RejectedAnswer("its report has no number of training cases")
+        self._check_numbers(report, trained=task == TRAIN and bool(answer.params))
         if answer.params:
             if question is None:
                 raise RejectedAnswer("it sent an update that was not requested")
             state.update_norm = question.aggregator.add(site, Contribution(self._read_sets(answer), report))
-            state.outcome = "trained"
+            if task == TRAIN:
+                state.outcome = "trained"
         elif task == PREPARE:
-            self.plan.screening.note_prepared(site, report.train_cases)
+            if report.train_cases is not None:
+                self.plan.screening.note_prepared(site, report.train_cases)
         elif task == TRAIN:
             self.plan.rejections.clear(site)
         self.answers.note(site, state, answer.metrics)
@@ -228,6 +234,18 @@ class TrainingRun:
                 f"done are kept: submit it again with resume={job}, and more hours if needed",
                 RefusalCode.JOB_DEADLINE,
             )
+
+    def note_sum(self, index: int) -> SummedReports | None:
+        """Record new scores of all sites together, where only sums leave them; returns the other sums."""
+        summed = self.plan.algorithm.summed
+        if summed is None:
+            return None
+        try:
+            self.answers.add_sum(summed)
+        except ValueError as error:
+            self.controller.warning(f"the sum of the sites' scores can't be used: {error}")
+        self.note_scores(index)
+        return summed.reports
 
     def note_scores(self, index: int) -> None:
         """Record new scores of the model that the sites received.

@@ -111,8 +111,10 @@ class TrainingRounds:
             "difference of two would show single updates; the model of the round before was kept"
         )
         run.controller.warning(f"round {record.number}: {record.rolled_back}")
+        weights = run.plan.rollback.start(index, weights)
+        run.select_best(index, weights)
         run.controller.event(AppEventType.ROUND_DONE)
-        return run.plan.rollback.start(index, weights)
+        return weights
 
     def _ask_all(self, index: int, weights: Weights, record: RoundRecord) -> Weights:
         """Ask the algorithm's questions in their order; returns the model that the sites trained from.
@@ -130,15 +132,26 @@ class TrainingRounds:
             trains = question.task == TRAIN
             sets = {MODEL: weights, **question.sets} if trains else question.sets
             run.ask(question.task, sets, index, question=question, among=question.among)
-            if trains:
+            if trains and not run.plan.algorithm.settings.sums_reports:
                 run.note_scores(index)
-                self._scores = run.answers.scores
-                restored = run.restore_before(index)
+                restored = self._restore(index)
                 if restored is not None:
-                    run.plan.algorithm.close()
                     return self._ask_all(index, restored, record)
             self._close(question, record)
+        if run.plan.algorithm.settings.sums_reports:
+            record.summed = run.note_sum(index)
+            restored = self._restore(index)
+            if restored is not None:
+                return self._ask_all(index, restored, record)
         return weights
+
+    def _restore(self, index: int) -> Weights | None:
+        """Restore the model before the one that the sites received, if that one is dropped for its scores."""
+        self._scores = self._run.answers.scores
+        restored = self._run.restore_before(index)
+        if restored is not None:
+            self._run.plan.algorithm.close()
+        return restored
 
     def _close(self, question: Question, record: RoundRecord) -> None:
         """Screen the answers to a question, and record them.

@@ -26,6 +26,7 @@ from consilium.learning.rounds import TrainingResult
 from consilium.learning.weights import MODEL, Weights, WeightSets, difference, join_sets
 from consilium.participant.site_settings import Role, SiteSettings
 from consilium.tasks.learning_settings import LearningSettings
+from consilium.tasks.metrics import Scores
 
 
 class AlgorithmDialogue:
@@ -64,6 +65,7 @@ class AlgorithmDialogue:
         place: SitePlace,
         cases: int,
         learning: LearningSettings,
+        scores: Scores,
         protect: Callable[[Weights], Weights] = lambda update: update,
     ) -> Weights:
         """Return the weights that leave the site after a round: only shared and declared ones, sealed.
@@ -75,6 +77,7 @@ class AlgorithmDialogue:
             place: Where the site takes part.
             cases: Its training cases.
             learning: The job's learning settings.
+            scores: Of the received model on validation patients.
             protect: The hospital's own protection, whatever the algorithm does with the update after it.
 
         Raises:
@@ -84,8 +87,49 @@ class AlgorithmDialogue:
         check_outgoing(result, self._algorithm)
         shared = self._algorithm.shared(received)
         sets: WeightSets = {MODEL: protect(difference(result.weights, shared)), **result.sent}
+        return self._seal(sets, shared, request, place, cases, learning, result.loss, scores)
+
+    def scores(
+        self,
+        received: Weights,
+        request: FLModel,
+        place: SitePlace,
+        cases: int,
+        learning: LearningSettings,
+        scores: Scores,
+    ) -> Weights:
+        """Return what an algorithm that sums the sites' scores sends of an evaluation: no update.
+
+        Args:
+            received: The model that was evaluated.
+            request: The task.
+            place: Where the site takes part.
+            cases: Its training cases.
+            learning: The job's learning settings.
+            scores: On validation patients.
+
+        Raises:
+            SiteRefusal: If the site declines to send it.
+            TrainingError: If the algorithm would send something else.
+        """
+        sets: WeightSets = {name: {} for name in self._algorithm.declaration.sent}
+        shared = self._algorithm.shared(received)
+        return self._seal(sets, shared, request, place, cases, learning, None, scores)
+
+    def _seal(
+        self,
+        sets: WeightSets,
+        shared: Weights,
+        request: FLModel,
+        place: SitePlace,
+        cases: int,
+        learning: LearningSettings,
+        loss: float | None,
+        scores: Scores,
+    ) -> Weights:
         self._dialogue.enter(place)
-        origin = UpdateOrigin(shared, cases, int(request.current_round), request.total_rounds, learning)
+        number, rounds = int(request.current_round), request.total_rounds
+        origin = UpdateOrigin(shared, cases, number, rounds, learning, loss, scores)
         sealed = self._dialogue.seal(sets, _content(request), origin)
         return join_sets(check_sealed(sealed, sets, self._algorithm))
 

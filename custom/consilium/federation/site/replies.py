@@ -29,6 +29,7 @@ from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport
 from consilium.records.score_bounds import read_scores
 from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
 
 if TYPE_CHECKING:
@@ -198,6 +199,21 @@ def report_on(participant: Participant, result: TrainingResult | None, seconds: 
         hospital_noise=participant.hospital_noise,
         versions=component_versions(),
     )
+
+
+def hide_summed(report: SiteReport, learning: LearningSettings) -> SiteReport:
+    """Return a report without what leaves a site in sums only: cases, losses, and what follows from them.
+
+    Args:
+        report: As it would be sent.
+        learning: The job's learning settings.
+    """
+    hidden: dict[str, int | None] = {
+        "train_cases": None, "validation_cases": None, "validation_patients": None, "loss": None,
+    }  # fmt: skip
+    if learning.local_steps is None:  # the steps follow from the number of cases
+        hidden["steps"] = 0
+    return report.model_copy(update=hidden)
 
 
 def to_reply(params: Weights | None, scores: Scores, report: SiteReport, received: FLModel) -> Shareable:

@@ -35,13 +35,14 @@ from consilium.federation.site.local_only import compare_with_local_only
 from consilium.federation.site.local_settings import read_site_settings
 from consilium.federation.site.personal_model import use_personal_model
 from consilium.federation.site.replies import (
-    check_scores,
+    hide_summed,
     read_request,
     read_sets,
     report_on,
     to_reply,
 )
 from consilium.federation.site.state import StateReporter
+from consilium.federation.site.validation import validate_model
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.algorithms.dialogue import SitePlace
 from consilium.learning.rounds import TrainingResult
@@ -49,10 +50,10 @@ from consilium.learning.schedule import Schedule
 from consilium.learning.weights import MODEL, Weights
 from consilium.participant.evaluation_log import EvaluationLog
 from consilium.records.bounds import MOST_STEPS
+from consilium.records.federation import SiteReport
 from consilium.records.gain import measure_gain, patient_gains
 from consilium.tasks import get_task, parse_learning
 from consilium.tasks.learning_settings import LearningSettings
-from consilium.tasks.metrics import Scores
 from consilium.tasks.registry import is_built_in
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class TaskHandlers:
         started = time.monotonic()
         request = read_request(shareable)
         participant = self._get_participant(request, fl_ctx, abort)
-        return to_reply(None, {}, report_on(participant, None, time.monotonic() - started), request)
+        return to_reply(None, {}, self._report(participant, None, started), request)
 
     def _train(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
@@ -155,7 +156,7 @@ class TaskHandlers:
         self._evaluations(fl_ctx).require_none()
         sets = read_sets(model, self._algorithm)
         weights = sets.pop(MODEL)
-        scores = self._validate_model(participant, weights, model, fl_ctx, abort)
+        scores = validate_model(participant, weights, model, self._settings, self._state, fl_ctx, abort)
         result: TrainingResult | None = None
         if participant.data.role == "trains":
             schedule = Schedule(model.current_round, model.total_rounds)
@@ -165,18 +166,22 @@ class TaskHandlers:
                 sets=sets,
                 cancelled=lambda: abort.triggered,
                 on_step=lambda step, steps, loss: self._state.report(
-                    fl_ctx, "training", step, steps, loss=loss
+                    fl_ctx, "training", step, steps, loss=None if self._algorithm.sums_reports else loss
                 ),
             )
             self._journal.note_training()
-        report = report_on(participant, result, time.monotonic() - started)
+        report = self._report(participant, result, started)
         update: Weights | None = None
         if result is not None:
-            place, cases = self._place(fl_ctx, shareable), report.train_cases
+            place, cases = self._place(fl_ctx, shareable), len(participant.data.train)
             update = self._dialogue.update(
-                result, weights, model, place, cases, self._settings, participant.protect
+                result, weights, model, place, cases, self._settings, scores, participant.protect
             )
-        return to_reply(update, scores, report, model)
+        return to_reply(update, {} if self._algorithm.sums_reports else scores, report, model)
+
+    def _report(self, participant: Participant, result: TrainingResult | None, started: float) -> SiteReport:
+        report = report_on(participant, result, time.monotonic() - started)
+        return hide_summed(report, self._settings) if self._algorithm.sums_reports else report
 
     def _place(self, fl_ctx: FLContext, shareable: Shareable) -> SitePlace:
         site = read_site_settings(fl_ctx, self._task)
@@ -188,8 +193,12 @@ class TaskHandlers:
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
         weights = read_sets(model, self._algorithm)[MODEL]
-        scores = self._validate_model(participant, weights, model, fl_ctx, abort)
-        return to_reply(None, scores, report_on(participant, None, time.monotonic() - started), model)
+        scores = validate_model(participant, weights, model, self._settings, self._state, fl_ctx, abort)
+        report, summed = self._report(participant, None, started), None
+        if self._algorithm.sums_reports and participant.data.role == "trains":
+            place, cases = self._place(fl_ctx, shareable), len(participant.data.train)
+            summed = self._dialogue.scores(weights, model, place, cases, self._settings, scores)
+        return to_reply(summed, {} if self._algorithm.sums_reports else scores, report, model)
 
     def _test(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
@@ -205,7 +214,7 @@ class TaskHandlers:
             cancelled=lambda: abort.triggered,
             on_case=lambda done, total: self._state.report(fl_ctx, "evaluating", done, total),
         )
-        report = report_on(participant, None, time.monotonic() - started)
+        report = self._report(participant, None, started)
         report.earlier_models, report.intervals = earlier, dict(final.intervals)
         return to_reply(None, final.scores, report, model)
 
@@ -244,7 +253,7 @@ class TaskHandlers:
         self._journal.note_gain(
             gain, patient_gains(pairs, evaluation), evaluation.metrics, participant.memory
         )
-        report = report_on(participant, None, time.monotonic() - started)
+        report = self._report(participant, None, started)
         report.steps, report.gain = min(steps, MOST_STEPS), gain
         return to_reply(None, {}, report, model)
 
@@ -282,19 +291,3 @@ class TaskHandlers:
 
     def _evaluations(self, fl_ctx: FLContext) -> EvaluationLog:
         return EvaluationLog(read_site_settings(fl_ctx, self._task), str(fl_ctx.get_job_id()))
-
-    def _validate_model(
-        self, participant: Participant, weights: Weights, request: FLModel, fl_ctx: FLContext, abort: Signal
-    ) -> Scores:
-        """Return scores on validation patients; none where they would be of too few patients to leave."""
-        if not participant.validates:
-            return {}
-        evaluation = get_task(self._settings.task).evaluation
-        cases = participant.score(
-            participant.personalize(weights, request.current_round),
-            final=False,
-            cancelled=lambda: abort.triggered,
-            on_case=lambda done, total: self._state.report(fl_ctx, "validating", done, total),
-        )
-        scores = evaluation.summarize(cases)
-        return check_scores(scores, evaluation, final=False, cases=participant.data.validated)

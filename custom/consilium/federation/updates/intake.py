@@ -47,11 +47,11 @@ class Aggregate:
 
     Attributes:
         sets: Weight sets by name: the aggregated difference under `MODEL`, and others.
-        shares: Each site's share in it; they add up to 1.
+        shares: Each site's share in it; they add up to 1. None where the server can't know it.
     """
 
     sets: WeightSets
-    shares: Mapping[str, float]
+    shares: Mapping[str, float | None]
 
 
 class Aggregator(Protocol):
@@ -178,7 +178,7 @@ class ScreenedAggregation:
             raise RejectedUpdate("no site sent an update")
         reports = {site: one.report for site, one in sorted(self._taken.items())}
         steps = {site: one.steps for site, one in reports.items()}
-        cases = {site: float(one.train_cases) for site, one in reports.items()}
+        cases = {site: float(one.train_cases or 0) for site, one in reports.items()}
         rule = AggregationRule(
             self._settings,
             cases=self._votes(reports) if self._votes else cases,

@@ -89,17 +89,25 @@ class Withheld:
         algorithm: Its name.
         scores: Whether scores of validation patients, and their number, stay there.
         losses: Whether training losses stay there.
+        summed: Whether scores, losses and numbers of cases leave in sums of several sites only.
     """
 
     algorithm: str = ""
     scores: bool = False
     losses: bool = False
+    summed: bool = False
+
+    @property
+    def chooses_nothing(self) -> bool:
+        """Whether no model can be chosen by validation patients."""
+        return self.scores and not self.summed
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """What it is, in words."""
         named = {"scores of validation patients": self.scores, "training losses": self.losses}
-        return tuple(name for name, stays in named.items() if stays)
+        of_whom = " of single hospitals" if self.summed else ""
+        return tuple(f"{name}{of_whom}" for name, stays in named.items() if stays)
 
     @property
     def explanation(self) -> str:
@@ -109,6 +117,11 @@ class Withheld:
             >>> Withheld("dp_sgd", scores=True).explanation[:42]
             'Withheld: the algorithm of this job, dp_sg'
         """
+        if self.summed:
+            return (
+                f"Withheld: the algorithm of this job, {self.algorithm}, sends numbers of training and "
+                "validation patients, and their scores, in sums of several hospitals only."
+            )
         return (
             f"Withheld: the algorithm of this job, {self.algorithm}, sends no number of validation patients."
             if self.scores
@@ -142,7 +155,10 @@ def withheld_by(values: object) -> Withheld:
     algorithm = recorded_algorithm(values)
     if algorithm is None:
         return Withheld()
-    return Withheld(algorithm.name, scores=algorithm.withholds_scores, losses=algorithm.withholds_losses)
+    losses, summed = algorithm.withholds_losses, algorithm.sums_reports
+    return Withheld(
+        algorithm.name, scores=algorithm.withholds_scores or summed, losses=losses or summed, summed=summed
+    )
 
 
 def adds_noise(values: object) -> bool:

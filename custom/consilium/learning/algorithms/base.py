@@ -116,6 +116,11 @@ class AlgorithmSettings(Settings):
         """
         return None
 
+    @property
+    def sums_reports(self) -> bool:
+        """Whether a site's cases, losses and scores of validation patients leave it in sums only."""
+        return False
+
     def stays(self, weight: str) -> bool:
         """Return whether a weight of the model is each site's own and never leaves it.
 

@@ -59,6 +59,8 @@ class UpdateOrigin:
         round_index: The round, from 0.
         rounds: How many rounds the server says there are; the learning rate follows from both.
         learning: The job's learning settings, as it has them.
+        loss: Mean loss of the steps; None where there is none.
+        scores: Of the received model on validation patients; empty where they stay.
     """
 
     received: Weights
@@ -66,6 +68,8 @@ class UpdateOrigin:
     round_index: int
     rounds: int
     learning: LearningSettings
+    loss: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class SiteDialogue:
@@ -100,7 +104,8 @@ class SiteDialogue:
         """Return an update as it leaves the site, such as masked.
 
         Args:
-            sets: The difference under `MODEL`, and the declared sets.
+            sets: The difference under `MODEL`, and the declared sets. No difference where the received model
+                was evaluated only.
             content: What the server's training task said to the algorithm.
             origin: What the update was computed from.
 

@@ -7,10 +7,9 @@ masked update, confirms who is in the sum, and gives the shares that open it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
 from pydantic import ValidationError
 
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
@@ -20,14 +19,17 @@ from consilium.learning.algorithms.secagg_plan import (
     ADVERTISE,
     CONFIRM,
     COUNTS_NAME,
+    LOSS,
     REVEAL,
+    SCORE_PREFIX,
     SHARE,
     SUMS,
+    VALIDATION_ROUNDS,
     SecAggFedAvgSettings,
     SumAnnouncement,
     plan_sum,
 )
-from consilium.learning.weights import MODEL, Weights, WeightSets
+from consilium.learning.weights import MODEL, WeightSets
 from consilium.secagg.errors import OpenedOtherwise, SecAggRefusal
 from consilium.secagg.feedback import ErrorFeedback
 from consilium.secagg.identity import IDENTITY_FILE, SiteIdentity
@@ -36,7 +38,7 @@ from consilium.secagg.messages import ConfirmationList, Roster, ShareInbox, SumC
 from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.secagg.site_session import SiteSession
 from consilium.secagg.statements import digest_statement
-from consilium.secagg.weighted_sum import COUNTS, mask_vector
+from consilium.secagg.weighted_sum import mask_vector
 
 ResultT = TypeVar("ResultT")
 
@@ -52,8 +54,8 @@ class LocalSecAggFedAvg(LocalAlgorithm):
     keeps_moments = False
 
     def end(self, local: LocalRound) -> Outgoing:
-        """Make room for the masked counts beside the difference."""
-        return Outgoing(sets={SUMS: {COUNTS_NAME: np.zeros(COUNTS, np.uint32)}})
+        """Name the set of masked counts beside the difference; they come when all is masked."""
+        return Outgoing(sets={SUMS: {}})
 
 
 class SecAggDialogue(SiteDialogue):
@@ -101,7 +103,7 @@ class SecAggDialogue(SiteDialogue):
         session, announced, place = self._current(), self._announced, self._place
         assert announced is not None
         assert place is not None
-        if announced.round != origin.round_index:
+        if announced.round != origin.round_index + (0 if MODEL in sets else VALIDATION_ROUNDS):
             raise _declined("the update is of another round than the sum")
         if announced.plan != plan_sum(
             self.settings, origin.learning, origin.rounds, origin.round_index, origin.received
@@ -113,16 +115,17 @@ class SecAggDialogue(SiteDialogue):
             raise _declined("this site has no part in the sum: the others' shares did not come")
         seeds = _guarded(lambda: session.mask_seeds(ShareInbox.from_json(text)))
         masked = mask_vector(
-            sets[MODEL],
+            sets.get(MODEL, {}),
             cases=origin.cases,
             received=origin.received,
             plan=announced.plan,
             seeds=seeds,
             round_index=origin.round_index,
-            feedback=self._feedback if announced.plan.bits == 16 else None,
+            feedback=self._feedback if announced.plan.bits == 16 and MODEL in sets else None,
+            numbers=_numbers(origin, announced.plan.numbers),
         )
-        sums: Weights = {COUNTS_NAME: masked.counts}
-        return {MODEL: masked.tensors, SUMS: sums}
+        sealed: WeightSets = {MODEL: masked.tensors} if MODEL in sets else {}
+        return {**sealed, SUMS: {COUNTS_NAME: masked.counts}}
 
     def _advertise(self, content: Mapping[str, Any]) -> LocalAnswer:
         place = self._place
@@ -179,6 +182,14 @@ class SecAggDialogue(SiteDialogue):
         if self._session is None:
             raise _declined("this site has no part in the sum: it did not advertise keys, or was restarted")
         return self._session
+
+
+def _numbers(origin: UpdateOrigin, known: Collection[str]) -> dict[str, float]:
+    """What a site adds to a sum beside its update; metrics that follow from others are left out."""
+    values = {f"{SCORE_PREFIX}{name}": score for name, score in origin.scores.items()}
+    if origin.loss is not None:
+        values[LOSS] = origin.loss
+    return {name: value for name, value in values.items() if name in known}
 
 
 def _guarded(step: Callable[[], ResultT]) -> ResultT:

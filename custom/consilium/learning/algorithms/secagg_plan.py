@@ -20,6 +20,7 @@ from consilium.secagg.messages import LONGEST_MESSAGE, digest_parameters
 from consilium.secagg.survivor_policy import MOST_PARTIES
 from consilium.secagg.weighted_sum import SumPlan
 from consilium.settings import Settings
+from consilium.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from consilium.tasks.learning_settings import LearningSettings
@@ -30,9 +31,22 @@ CONFIRM: Final = "confirm_survivors"
 REVEAL: Final = "reveal_shares"
 
 SUMS: Final = "sums"
-"""Weight set with the masked counts, under `COUNTS_NAME`."""
+"""Weight set with the masked counts and numbers, under `COUNTS_NAME`."""
 
 COUNTS_NAME: Final = "counts"
+
+LOSS: Final = "loss"
+"""Number of a sum: the mean loss of a site's steps."""
+
+SCORE_PREFIX: Final = "score_"
+"""Begins the numbers of a sum that are scores of the received model on a site's validation patients."""
+
+_LARGEST_LOSS: Final = 100.0
+"""In a sum; a larger mean loss of a round is of a model that learns nothing."""
+
+
+VALIDATION_ROUNDS: Final = 1_000_000
+"""Added to the round of a sum without an update: what a site opened of it is no sum of a round's updates."""
 
 
 class ProtocolAnswer(Settings):
@@ -50,12 +64,12 @@ class SumAnnouncement(Settings):
 
     Attributes:
         attempt: Number of the attempt in this job.
-        round: The round, from 0.
+        round: The round, from 0; see `VALIDATION_ROUNDS`.
         plan: The rules of the sum.
     """
 
     attempt: Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
-    round: Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+    round: Annotated[int, Field(strict=True, ge=0, le=2 * VALIDATION_ROUNDS)]
     plan: SumPlan
 
 
@@ -114,6 +128,11 @@ class SecAggFedAvgSettings(AlgorithmSettings):
         return PrivacyPromise(secure_aggregation=True)
 
     @property
+    def sums_reports(self) -> bool:
+        """Whether cases, losses and scores leave a site in sums only: as its update does."""
+        return True
+
+    @property
     def largest_change(self) -> float:
         """Largest change of a weight, in sums of learning rates."""
         return self.bound_ratio or (16.0 if self.ring_bits == 32 else 1.0)
@@ -154,4 +173,13 @@ def plan_sum(
         norm=settings.max_norm or rates * float(np.sqrt(values)),
         full_weight_cases=settings.full_weight_cases,
         training=digest_training(learning, settings, rounds),
+        numbers=_summed_numbers(learning),
     )
+
+
+def _summed_numbers(learning: LearningSettings) -> dict[str, float]:
+    metrics = get_task(learning.task).evaluation.metrics.in_round(final=False)
+    scores = {
+        f"{SCORE_PREFIX}{one.name}": max(abs(one.low), abs(one.high)) for one in metrics if one.is_measured
+    }
+    return {LOSS: _LARGEST_LOSS, **scores}

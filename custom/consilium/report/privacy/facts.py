@@ -59,6 +59,7 @@ class TrainingFacts:
         plan: How it keeps that for a number of patients; None without such a number or promise.
         withholds_losses: Whether no loss leaves.
         withholds_scores: Whether no score of validation patients leaves.
+        sums_reports: Whether cases, losses and scores of validation patients leave in sums only.
     """
 
     rounds: int
@@ -81,6 +82,7 @@ class TrainingFacts:
     plan: NoisePlan | None = None
     withholds_losses: bool = False
     withholds_scores: bool = False
+    sums_reports: bool = False
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def _training(record: FederationRecord, site: str | None) -> Iterator[str]:
         withheld = hidden or withheld_by(record.settings.get("algorithm")).scores
         validated = "" if withheld else f"{count_text(report.validation_patients)} validation and "
         yield (
-            f"It reported {counted(report.train_cases, 'training case')}, {validated}{tested}, and "
+            f"It reported {_training_cases(report)}, {validated}{tested}, and "
             f"{report.bytes_sent / 1e6:.1f} MB sent."
         )
         if hidden:
@@ -70,6 +70,12 @@ def _training(record: FederationRecord, site: str | None) -> Iterator[str]:
             )
     if site in record.gains:
         yield "Its gain over the model that it trained alone left as well."
+
+
+def _training_cases(report: SiteReport) -> str:
+    if report.train_cases is None:
+        return "no number of training cases, which is in sums only"
+    return counted(report.train_cases, "training case")
 
 
 def _last_report(record: FederationRecord, site: str) -> SiteReport | None:

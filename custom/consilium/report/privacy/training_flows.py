@@ -139,17 +139,26 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
             "Mean loss of the training steps, during and after each round",
             whom,
             f"{patients(site.min_training_patients)}, and as many more before it changes",
-            users=EVERY_USER,
-            protection="encrypted on the way (TLS); no noise",
+            **_in_sums(kind, users=EVERY_USER, protection="encrypted on the way (TLS); no noise"),
         )
     flows.add(
         "train_cases",
         "Exact number of training cases: the weight of the update",
         "all training patients",
         f"{patients(fewest)}; with fewer the site doesn't take part",
-        users=EVERY_USER,
-        protection="minimum; not grouped, no noise",
+        **_in_sums(kind, users=EVERY_USER, protection="minimum; not grouped, no noise"),
     )
+
+
+def _in_sums(kind: TrainingFacts, *, users: str, protection: str) -> dict[str, str]:
+    """Who sees a number, and what protects it, where such numbers leave in sums or one by one."""
+    if not kind.sums_reports:
+        return {"users": users, "protection": protection}
+    return {
+        "server": "masked: only the sum of several hospitals' can be opened",
+        "users": f"the sum: {users}",
+        "protection": "masked; no noise",
+    }
 
 
 def _add_model(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
@@ -182,8 +191,7 @@ def _add_scores(flows: FlowList, job: JobFacts, kind: TrainingFacts, site: SiteF
             f"{means}, of each round's model",
             every,
             minimum,
-            users=EVERY_USER,
-            protection=GROUPED,
+            **_in_sums(kind, users=EVERY_USER, protection=GROUPED),
         )
     flows.add(
         "test_scores",

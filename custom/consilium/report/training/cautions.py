@@ -205,11 +205,11 @@ def _about_shares(federation: FederationRecord) -> Iterator[str]:
     cases: dict[str, int] = {}
     for record in federation.rounds:
         counted = {site: one.report for site, one in record.sites.items() if one.weight and one.report}
-        shares = weighted_shares({site: report.train_cases for site, report in counted.items()})
+        shares = weighted_shares({site: report.train_cases or 0 for site, report in counted.items()})
         for site, share in shares.items():
             if len(shares) == 1:
                 alone[site].append(str(record.number))
-                cases[site] = counted[site].train_cases
+                cases[site] = counted[site].train_cases or 0
             elif weighs_cases and share > largest_share(len(shares), max_share):
                 above[site].append(str(record.number))
                 largest[site] = max(share, largest.get(site, 0.0))
@@ -270,11 +270,12 @@ def describe_earlier(site: str, models: int) -> str:
 
 def _how_many(report: SiteReport) -> str:
     known = [count for count in report.left_out.values() if count is not None]
-    if len(known) < len(report.left_out) or report.validation_cases is None or report.test_cases is None:
+    sets = (report.train_cases, report.validation_cases, report.test_cases)
+    used = [count for count in sets if count is not None]
+    if len(known) < len(report.left_out) or len(used) < len(sets):
         total = total_text(report.left_out)
         return counted(int(total), "case") if total.isdigit() else f"{total} cases"
-    every = sum(known) + report.train_cases + report.validation_cases + report.test_cases
-    return f"{sum(known)} of {counted(every, 'case')}"
+    return f"{sum(known)} of {counted(sum(known) + sum(used), 'case')}"
 
 
 def _last_reports(federation: FederationRecord) -> dict[str, SiteReport]:

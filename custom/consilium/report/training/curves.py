@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from consilium.data.files import private_opener
 from consilium.learning.algorithms import withheld_by
+from consilium.records.summed_reports import ALL_SITES
 from consilium.report.chart_style import Palette, label_text, line_style
 from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.study import StudyReport
@@ -45,14 +46,13 @@ def curves_figure(report: StudyReport, palette: Palette) -> Figure:
     if shows_losses(report):
         _draw_losses(axes.pop(), report, palette)
     if shows_scores(report):
-        targets, hospitals = axes
-        _draw_targets(targets, report, palette)
         metrics, key = report.metrics, report.metrics.key_metric
-        for place, site in enumerate(report.sites):
-            _draw(hospitals, mean_by_round(report, [site], key.name), line_style(place), site)
+        _draw_targets(axes[0], report, palette)
+        for place, site in enumerate(report.sites if len(axes) > 1 else ()):
+            _draw(axes[1], mean_by_round(report, [site], key.name), line_style(place), site)
         combined = f"{key.label}, {'mean over' if key.combines == 'mean' else 'all'} hospitals"
         by_hospital = f"{metrics.key_name[:1].upper()}{metrics.key_name[1:]} by hospital"
-        for one, title in ((targets, combined), (hospitals, by_hospital)):
+        for one, title in zip(axes, (combined, by_hospital), strict=False):
             _set_range(one, key)
             _style_axes(one, title, palette, len(report.rounds))
     return figure
@@ -61,7 +61,10 @@ def curves_figure(report: StudyReport, palette: Palette) -> Figure:
 def list_curves(report: StudyReport) -> tuple[str, ...]:
     """Return the charts that have something to show, in words; none where the algorithm withholds all."""
     key = report.metrics.key_metric.title
-    scores = (f"{key} of all hospitals", f"{key} by hospital") if shows_scores(report) else ()
+    scores: tuple[str, ...] = ()
+    if shows_scores(report):
+        summed = withheld_by(report.settings.get("algorithm")).summed
+        scores = (f"{key} of all hospitals", *(() if summed else (f"{key} by hospital",)))
     return (*scores, "training loss by hospital") if shows_losses(report) else scores
 
 
@@ -86,7 +89,7 @@ def shows_scores(report: StudyReport) -> bool:
     Args:
         report: The study.
     """
-    return not withheld_by(report.settings.get("algorithm")).scores
+    return not withheld_by(report.settings.get("algorithm")).chooses_nothing
 
 
 def shows_losses(report: StudyReport) -> bool:
@@ -136,6 +139,8 @@ def mean_by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Poi
     evaluated = {0: report.initial_scores}
     for one in report.rounds:
         evaluated[one.number] = {site: part.scores for site, part in one.sites.items() if part.scores}
+        if one.scores and report.compared_sites == [ALL_SITES]:
+            evaluated[one.number][ALL_SITES] = one.scores
     combiner = SiteCombiner(report.task, report.metrics)
     combined = [(number, combiner.over(sites, rows)) for number, rows in evaluated.items()]
     return [(number, scores[score]) for number, scores in combined if scores is not None and score in scores]

@@ -14,7 +14,7 @@ from consilium.report.training.answers.answer import signed
 from consilium.report.training.gain_figure import GainRow, arrange_gains
 from consilium.report.training.service_figure import ServiceRow, arrange_service, target_values
 from consilium.report.training.study import StudyReport
-from consilium.report.training.trust_figure import TrustRow, arrange_trust, has_validation
+from consilium.report.training.trust_figure import NOTHING, TrustRow, arrange_trust, has_validation
 from consilium.tasks.metrics import Metric
 
 GAIN_COLOR: Final = "#0b62a8"
@@ -162,7 +162,8 @@ def draw_trust(axes: Any, report: StudyReport, most: int) -> None:
 def _trust_text(row: TrustRow, report: StudyReport) -> str:
     took, of = row.took_part
     validation = f" / {row.validation}" if has_validation(report) else ""
-    cases = f"{row.training or 0}{validation} / {row.evaluated} / {row.left_out}"
+    training = "withheld" if row.training is None and row.evaluated != NOTHING else row.training or 0
+    cases = f"{training}{validation} / {row.evaluated} / {row.left_out}"
     return f"{cases}; rounds {took} of {of}{'; ' if row.remarks else ''}{'; '.join(row.remarks)}"
 
 

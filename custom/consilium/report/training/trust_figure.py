@@ -10,7 +10,8 @@ from consilium.counts import counted, total_text
 from consilium.report.training.participation import Participation, RoundPart, list_participation
 from consilium.report.training.study import SiteSummary, StudyReport
 
-_NOTHING: Final = "\N{EN DASH}"
+NOTHING: Final = "\N{EN DASH}"
+"""In place of a number of a hospital that was never ready."""
 _PARTS: Final = ("training", "validation", "scored", "left-out")
 """What the parts of a bar are of, in their order."""
 
@@ -74,7 +75,7 @@ def _row(report: StudyReport, part: Participation, largest: int) -> TrustRow:
         validation=_validation(report, one),
         evaluated=_evaluated(one),
         has_scores=bool(one.global_),
-        left_out=total_text(one.left_out) if one.left_out else _NOTHING if one.role is None else "0",
+        left_out=total_text(one.left_out) if one.left_out else NOTHING if one.role is None else "0",
         counts=counts,
         bar=tuple(_bar(counts, largest)),
         rounds=part.parts if rounds <= _MOST_ROUNDS else (),
@@ -86,13 +87,13 @@ def _row(report: StudyReport, part: Participation, largest: int) -> TrustRow:
 
 def _validation(report: StudyReport, one: SiteSummary) -> str:
     if one.role is None or not has_validation(report):
-        return _NOTHING
+        return NOTHING
     return "withheld" if one.validation_cases is None else str(one.validation_cases)
 
 
 def _evaluated(one: SiteSummary) -> str:
     if one.role is None:
-        return _NOTHING
+        return NOTHING
     return "withheld" if one.scored_cases is None else str(one.scored_cases)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import make_reply
-from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
@@ -17,8 +17,12 @@ from consilium.federation.message_names import (
     CODE_HEADER,
     QUESTION_META,
     REASON_HEADER,
+    REPORT_META,
+    TEST,
     TRAIN,
+    VALIDATE,
 )
+from consilium.federation.site.replies import hide_summed
 from consilium.learning.algorithms import parse_algorithm, site_dialogue
 from consilium.learning.algorithms.dialogue import SitePlace, UpdateOrigin
 from consilium.learning.algorithms.secagg_plan import (
@@ -31,6 +35,8 @@ from consilium.learning.algorithms.secagg_plan import (
 from consilium.learning.model_file import load_model
 from consilium.learning.weights import MODEL, join_sets
 from consilium.privacy.demand import PrivacyDemand
+from consilium.records.federation import SiteReport
+from consilium.records.summed_reports import ALL_SITES
 from consilium.secagg.identity import IDENTITY_FILE
 from consilium.secagg.local_federation import exchange_identities
 from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
@@ -38,6 +44,7 @@ from federation.flare import JOB_ID
 from federation.rehearsal import Rehearsal, Site, TwoWeights, outcomes, panics, rehearse
 
 QUESTIONS = [ADVERTISE, SHARE, TRAIN, CONFIRM, REVEAL]
+VALIDATION = [ADVERTISE, SHARE, CONFIRM, REVEAL]
 SETTINGS = {"name": "secagg_fedavg", "bound_ratio": 500.0, "max_norm": 1e4, "full_weight_cases": 10}
 
 
@@ -50,11 +57,16 @@ class Tensors(TwoWeights):
 class SecureSite(Site):
     """Answers the protocol's questions with the package's own dialogue.
 
-    `silent_at` are questions that it misses, `sent` what it would have sent in the clear.
+    `silent_at` are questions that it misses, `sent` what it would have sent in the clear. Of its report,
+    only what leaves a site in such a job does.
     """
 
-    def __init__(self, name, folder, *, silent_at=(), lie=None, settings=None, learning=None, **options):
+    def __init__(
+        self, name, folder, *, silent_at=(), lie=None, settings=None, learning=None, loss=0.5, scored=True,
+        **options,
+    ):  # fmt: skip
         super().__init__(**options)
+        self.loss, self.scored = loss, scored
         self.name, self.folder, self.silent_at, self.lie = name, folder, silent_at, lie
         self.learning, self.rounds = learning or BrainTumorSettings(), None
         self.dialogue = site_dialogue(SecAggFedAvgSettings.model_validate(settings or SETTINGS))
@@ -85,15 +97,29 @@ class SecureSite(Site):
             answer = self.dialogue.answer(task, content, {})
             reply = FLModel(metrics={}, current_round=model.current_round, meta={ANSWER_META: answer.content})
             return FLModelUtils.to_shareable(reply)
-        answer = FLModelUtils.from_shareable(super().__call__(task, model))
-        if task == TRAIN and self.step is not None:
-            update = {"w": np.full(2, self.step, np.float32), "mark": np.float32(0).reshape(())}
-            self.sent.append(update["w"].tobytes())
+        answer, params = FLModelUtils.from_shareable(super().__call__(task, model)), None
+        if self.step is not None and task in (TRAIN, VALIDATE):
             received = {name: model.params[name] for name in ("w", "mark")}
             rounds = self.rounds or model.total_rounds
-            origin = UpdateOrigin(received, self.cases, model.current_round, rounds, self.learning)
-            answer.params = join_sets(self.dialogue.seal({MODEL: update, "sums": {}}, content, origin))
-        return FLModelUtils.to_shareable(answer)
+            scores = {name: value for name, value in answer.metrics.items() if not name.endswith("_cases")}
+            origin = UpdateOrigin(
+                received, self.cases, model.current_round, rounds, self.learning,
+                self.loss if task == TRAIN else None, scores if self.scored else {},
+            )  # fmt: skip
+            sets = {"sums": {}}
+            if task == TRAIN:
+                sets[MODEL] = {"w": np.full(2, self.step, np.float32), "mark": np.float32(0).reshape(())}
+                self.sent.append(sets[MODEL]["w"].tobytes())
+            params = join_sets(self.dialogue.seal(sets, content, origin))
+        report = hide_summed(SiteReport.model_validate(answer.meta[REPORT_META]), self.learning)
+        reply = FLModel(
+            params_type=ParamsType.DIFF if params else None,
+            params=params,
+            metrics=answer.metrics if task == TEST else {"test_cases": 1.0},
+            current_round=model.current_round,
+            meta={REPORT_META: report.model_dump(mode="json")},
+        )
+        return FLModelUtils.to_shareable(reply)
 
 
 NAMES = ("east", "north", "south", "west")
@@ -148,8 +174,9 @@ def test_a_job_gives_the_weighted_mean(run, sites, bits):
     assert record.status == "finished", record.reason
     expected = 2 * (6 * 2.0 + 3 * (-1.0 + 0.5 + 0.25)) / 15
     np.testing.assert_allclose(w(engine), expected, atol=1e-5 if bits == 32 else 0.1)
-    assert [task for task, _ in hospitals["east"].asked] == QUESTIONS * 2
-    assert record.rounds[0].sites["east"].weight == pytest.approx(0.4)
+    assert [task for task, _ in hospitals["east"].asked] == QUESTIONS * 2 + VALIDATION
+    assert record.rounds[0].sites["east"].weight is None
+    assert record.rounds[0].summed.cases == 15
     assert record.rounds[0].sites["east"].update_norm is None
     assert {name: one.outcome for name, one in record.rounds[0].questions[REVEAL].items()} == dict.fromkeys(
         NAMES, "answered"
@@ -219,8 +246,54 @@ def test_a_site_that_only_evaluates_scores_and_sends_nothing(run, sites):
     assert record.status == "finished", record.reason
     np.testing.assert_allclose(w(engine), 2 * (6 * 2.0 + 3 * (-1.0 + 0.5)) / 12, atol=1e-5)
     assert outcomes(record, "west") == ["evaluated"] * 2
-    assert "west" in record.rounds[0].scores
-    assert [task for task, _ in hospitals["west"].asked] == [ADVERTISE, TRAIN] * 2
+    assert [task for task, _ in hospitals["west"].asked] == [ADVERTISE, TRAIN] * 2 + [ADVERTISE]
+
+
+def test_the_server_learns_sums_of_cases_losses_and_scores_only(run, sites):
+    options = {
+        "east": {"cases": 20, "step": 1.0, "loss": 0.1, "dice": lambda value: 0.9},
+        "north": {"cases": 7, "loss": 0.4, "dice": lambda value: 0.3},
+        "south": {"cases": 5, "loss": 0.7, "scored": False},
+        "west": {"cases": 4, "loss": 0.8, "dice": lambda value: 0.6},
+    }
+    record, _ = run(sites(options=options))
+    assert record.status == "finished", record.reason
+    for one in record.rounds:
+        assert (one.summed.sites, one.summed.cases, one.summed.clipped) == (4, 10 + 7 + 5 + 4, 0)
+        assert one.summed.loss == pytest.approx(0.5, abs=1e-5)
+    for scores in (record.initial_scores, *(one.scores for one in record.rounds)):
+        assert scores.keys() == {ALL_SITES}  # of the last model, too
+        assert list(scores[ALL_SITES].values()) == pytest.approx([0.6] * len(scores[ALL_SITES]), abs=1e-6)
+    said = [record.preparation, *(one.sites for one in record.rounds), record.validation_sites]
+    reports = [one.report for sites in said for one in sites.values()]
+    assert len(reports) == 16
+    for report in reports:
+        assert {report.train_cases, report.validation_cases, report.validation_patients, report.loss} == {
+            None
+        }
+
+
+def test_a_sum_of_scores_chooses_the_best_round(run, sites):
+    best_at_one = {"dice": lambda value: 1 - abs(value - 1) / 10, "step": 1.0}
+    record, _ = run(sites(**best_at_one), rounds=3, rollback_margin=None)
+    assert record.status == "finished", record.reason
+    assert record.best_round == 1
+
+
+def test_a_score_that_no_site_can_have_is_none_of_the_model_s(run, sites, caplog):
+    hospitals = sites(options={**STEPS, "west": {"dice": lambda value: -3.0}})
+    record, _ = run(hospitals, rounds=1)
+    assert record.status == "finished", record.reason
+    assert not record.initial_scores
+    assert record.rounds[0].summed.sites == 4
+
+
+@pytest.mark.parametrize(
+    "setting", [{"quorum": {"min_case_share": 0.5}}, {"selection": "patients"}, {"selection": "worst_site"}]
+)
+def test_what_needs_single_sites_cases_or_scores_is_refused_by_name(run, sites, setting):
+    with pytest.raises(ConfigurationError, match="sends sums only"):
+        run(sites(), **setting)
 
 
 def test_a_site_without_an_identity_declines_with_the_reason(run, sites):
@@ -329,9 +402,34 @@ def test_no_update_is_masked_by_limits_of_the_server_s_choice(run, sites, monkey
 
 def test_a_round_that_makes_the_model_worse_is_dropped(run, sites):
     hospitals = sites(options=STEPS, dice=lambda value: 0.9 if value == 0 else 0.1)
-    record, _ = run(hospitals, rollback_margin=0.05, rounds=2)
+    record, engine = run(hospitals, rollback_margin=0.05, rounds=2)
     assert record.status == "finished", record.reason
     assert record.rounds[0].rolled_back
+    assert [task for task, _ in hospitals["east"].asked] == QUESTIONS * 3 + VALIDATION
+    # Both rounds' models are worse than the initial one.
+    assert record.rounds[1].rolled_back
+    np.testing.assert_allclose(w(engine), 0, atol=1e-6)
+
+
+def test_a_site_that_drops_out_of_a_round_that_is_repeated_ends_no_job(run, sites):
+    """The sum of the model that was dropped was opened with it, and is not opened again without it."""
+    hospitals = sites(options=STEPS, dice=lambda value: 0.9 if value == 0 else 0.1)
+    answer, trainings = hospitals["west"].reply, []
+
+    def reply(task, model):
+        if task == TRAIN:
+            trainings.append(model.current_round)
+            if trainings == [0, 1, 1]:
+                return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: "it died"})
+        return answer(task, model)
+
+    hospitals["west"].reply = reply
+    record, _ = run(hospitals, rollback_margin=0.05, rounds=3)
+    assert record.status == "finished", record.reason
+    assert "worse than the initial one" in record.rounds[0].rolled_back
+    assert "opened a sum of this round with other sites" in record.rounds[1].rolled_back
+    assert trainings == [0, 1, 1, 2]
+    assert record.rounds[2].summed.sites == 4
 
 
 def test_the_server_keeps_no_update(run, sites, tmp_path):

@@ -10,12 +10,12 @@ import pytest
 from consilium.records.federation import FederationRecord
 from consilium.report.training.build import build_report
 from consilium.report.training.cautions import list_cautions
-from consilium.report.training.curves import explain_missing_curves, list_curves
+from consilium.report.training.curves import explain_missing_curves, list_curves, mean_by_round
 from consilium.report.training.figure_data import trust_csv
 from consilium.report.training.one_page import render_summary
 from consilium.report.training.summary import summarize_study
 from report.html import read_text
-from report.study import baselines, federation, private_federation, site_round
+from report.study import baselines, federation, private_federation, site_round, summed_federation
 from report.training.rendering import rendered
 
 EXPLANATION = "Withheld: the algorithm of this job, dp_sgd, sends no number of validation patients."
@@ -110,6 +110,34 @@ def test_losses_alone_that_are_withheld_leave_the_charts_of_scores() -> None:
     text = read_text(rendered(private_federation("reconstruction")))
     assert "Move the charts sideways to see all 2." in text
     assert "Scores are of validation patients" in text
+
+
+def test_what_left_in_sums_only_is_shown_as_sums_and_said_to_be_withheld_of_each() -> None:
+    record = summed_federation()
+    report = summarize_study(record, baselines=None, seconds={})
+    assert list_curves(report) == ("Dice of all hospitals",)
+    curve = mean_by_round(report, report.compared_sites, report.metrics.key)
+    assert [number for number, _ in curve] == [0, 1, 2, 3, 4, 5]
+    assert curve[-1][1] > curve[1][1] > curve[0][1]
+    assert explain_missing_curves(report) == (
+        "There is no chart of scores of validation patients of single hospitals and training losses of "
+        "single hospitals: the algorithm of this job, secagg_fedavg, withholds them."
+    )
+    html = rendered(record)
+    assert '<figure class="curves">' in html
+    table = cases_table(record)
+    assert "aster withheld withheld 4 0" in table
+    assert (
+        "secagg_fedavg, sends numbers of training and validation patients, and their scores, in sums" in table
+    )
+    text = read_text(html)
+    assert "few" not in table
+    assert "on cases whose number is withheld" in text
+    assert "None" not in text
+    assert "choose nothing in this job" not in text
+    render_summary(report)
+    assert "None" not in trust_csv(report)
+    assert not [one for one in list_cautions(record, compared=False) if "0 training cases" in one]
 
 
 def test_other_jobs_have_all_three_charts_and_nothing_to_explain() -> None:

@@ -122,13 +122,15 @@ def _some(parts: Sequence[str]) -> str:
 
 def _facts(report: StudyReport) -> Iterator[str]:
     trained = [site for site, one in report.sites.items() if one.rounds_trained]
-    cases = sum(report.sites[site].train_cases or 0 for site in trained)
+    counts = [report.sites[site].train_cases for site in trained]
+    known = [count for count in counts if count is not None]
+    cases = counted(sum(known), "case") if len(known) == len(counts) else "cases whose number is withheld"
     if not trained:
         yield "No model was trained."
         return
     yield (
         f"The federation's model is that after round {len(report.rounds)} of {report.rounds_planned}, "
-        f"trained at {list_sites(trained)} on {counted(cases, 'case')}."
+        f"trained at {list_sites(trained)} on {cases}."
     )
     outside = [site for site, one in report.sites.items() if one.role == "evaluates" and one.global_]
     if outside:
