@@ -89,6 +89,9 @@ class SecureSite(Site):
             headers = {REASON_HEADER: error.public_reason, CODE_HEADER: error.code.value}
             return make_reply(ReturnCode.EXECUTION_EXCEPTION, headers)
 
+    def change(self):
+        return {"w": np.full(2, self.step, np.float32), "mark": np.float32(0).reshape(())}
+
     def reply(self, task, model):
         content = model.meta.get(QUESTION_META, {})
         if self.lie:
@@ -108,7 +111,7 @@ class SecureSite(Site):
             )  # fmt: skip
             sets = {"sums": {}}
             if task == TRAIN:
-                sets[MODEL] = {"w": np.full(2, self.step, np.float32), "mark": np.float32(0).reshape(())}
+                sets[MODEL] = self.change()
                 self.sent.append(sets[MODEL]["w"].tobytes())
             params = join_sets(self.dialogue.seal(sets, content, origin))
         report = hide_summed(SiteReport.model_validate(answer.meta[REPORT_META]), self.learning)
