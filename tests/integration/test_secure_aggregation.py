@@ -28,7 +28,7 @@ def secure(hospitals, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(hospitals, tmp_path_factory):
-    return study(tmp_path_factory.mktemp("plain"), hospitals, "fedavg", **{"aggregation.max_site_share": 0.5})
+    return study(tmp_path_factory.mktemp("plain"), hospitals, "fedavg", **{"aggregation.max_site_share": 1.0})
 
 
 def model(study):
@@ -55,6 +55,18 @@ def test_the_record_shows_every_step_and_no_norm(secure):
     }
     assert {one["outcome"] for one in first["sites"].values()} == {"trained"}
     assert {one["update_norm"] for one in first["sites"].values()} == {None}
+
+
+def test_no_record_or_log_of_the_server_has_a_site_s_cases_loss_or_validation_score(secure):
+    record = secure.federation
+    (first,) = record["rounds"]
+    said = [record["preparation"], first["sites"], record["validation_sites"]]
+    for one in (answer["report"] for sites in said for answer in sites.values()):
+        assert [one[name] for name in ("train_cases", "validation_cases", "loss")] == [None] * 3
+    assert (first["summed"]["sites"], first["summed"]["clipped"]) == (3, 0)
+    assert first["summed"]["cases"] > 0
+    assert first["summed"]["loss"] > 0
+    assert set(record["initial_scores"]) == set(first["scores"]) == {"all sites"}
 
 
 def test_each_site_has_an_identity_that_only_it_can_read(secure):
