@@ -53,7 +53,7 @@ _MARGINS_MM: Final = {"birch": 2.0, "cedar": -2.0, "dahlia": 2.0}
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of patients.
+    """Numbers of patients; a hospital's split may differ by one patient.
 
     Attributes:
         train: By hospital.
