@@ -38,15 +38,8 @@ def main() -> None:
         runs: dict[str, list[dict[str, float]]] = {"returned": [], "kept": []}
         for _ in range(options.repetitions):
             for variant, found in runs.items():
-                command = [
-                    sys.executable,
-                    __file__,
-                    "--child",
-                    network,
-                    variant,
-                    "--steps",
-                    str(options.steps),
-                ]
+                steps = ["--steps", str(options.steps)]
+                command = [sys.executable, __file__, "--child", network, variant, *steps]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 found.append(json.loads(output))
         for variant, found in runs.items():

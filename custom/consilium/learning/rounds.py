@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
 
 from consilium.learning.weights import Weights, WeightSets
 
@@ -49,6 +53,39 @@ class RoundLoss:
         if len(self._patients) >= self._minimum:
             self._patients.clear()
             self.mean = self._total / self._steps
+
+
+class RoundTime:
+    """Time limit of a round's training at one site.
+
+    Args:
+        minutes: How long it may take; None for no limit.
+        min_patients: Fewest patients that it shows all the same: an update of fewer could not be sent.
+    """
+
+    def __init__(self, minutes: float | None, min_patients: int) -> None:
+        self._seconds = None if minutes is None else minutes * 60
+        self._min_patients = min_patients
+        self._started = time.monotonic()
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit."""
+        return self._seconds is not None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self._started
+
+    def mark(self, patients: int) -> Tensor:
+        """Return uint8 `(1,)`: 1 if no further step begins.
+
+        Args:
+            patients: How many different patients the steps have shown.
+        """
+        over = self._seconds is not None and self.seconds >= self._seconds and patients >= self._min_patients
+        return torch.tensor([over], dtype=torch.uint8)
 
 
 OnStep = Callable[[int, int, float | None], None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -27,7 +26,7 @@ from consilium.learning.network_state import get_moments, get_weights, set_momen
 from consilium.learning.patient_samples import PatientSamples, augmentation_seed, patient_loader
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import OnStep, RoundLoss, TrainingResult
+from consilium.learning.rounds import OnStep, RoundLoss, RoundTime, TrainingResult
 from consilium.learning.samples import NONE_READABLE, sample_loader
 from consilium.learning.schedule import Schedule
 from consilium.learning.weights import MODEL, Weights, WeightSets
@@ -44,9 +43,8 @@ class Trainer:
 
     The optimizer's moments stay at the site from round to round, unless the algorithm keeps none. A round
     always starts from those after the round before it, so that one that is trained again gives the same
-    update. The learning rate follows the
-    federation's progress, so a site that joins late or returns is in step at once. A case that can no longer
-    be read is left out of this round and of those after it.
+    update, unless time ends it. The learning rate follows the federation's progress, so a site that joins
+    late or returns is in step at once. A case that can no longer be read is left out from then on.
 
     Args:
         task: What is learned.
@@ -54,13 +52,11 @@ class Trainer:
         cases: Labeled training cases; at least one.
         device: On what.
         loader_workers: Processes that load samples.
-        ranks: The processes that share every batch. All of them train at the same time, from the same
-            weights, and end with the same weights.
+        ranks: The processes that share every batch, train at the same time, and end with the same weights.
         min_patients: Fewest patients of a round of which anything is returned.
         min_loss_patients: Fewest patients behind a loss; that of fewer is withheld.
-        draw_seed: What patients, samples, augmentation and dropout are drawn by; None for the job's seed.
-        memory: Where the moments, this site's own model and what the algorithm remembers are kept; None for
-            one in this process.
+        draw_seed: What all random numbers are drawn by; None for the job's seed.
+        memory: Where moments, own model and state of the algorithm are kept; None for in this process.
         algorithm: The hooks around training; None for plain local training.
     """
 
@@ -142,7 +138,8 @@ class Trainer:
         local = LocalRound(schedule, weights, sets or {}, self._network, self._optimizer, steps, self._ranks)
         self._algorithm.begin(local)
         withheld = self._algorithm.withholds_losses
-        mean_loss, started = RoundLoss(self._min_loss_patients), time.monotonic()
+        mean_loss = RoundLoss(self._min_loss_patients)
+        clock = RoundTime(self._settings.round_minutes, self._min_patients)
         batches = self._algorithm.batches(local, self._batches(local))
         for step in range(steps):
             batch = self._next_batch(batches, cancelled, f"step {step} of {steps}")
@@ -157,7 +154,8 @@ class Trainer:
             if not withheld:
                 mean_loss.add(loss, self._patients(batch[2]))
             on_step(step + 1, steps, mean_loss.mean)
-        seconds = time.monotonic() - started
+            if clock.is_limited and any(self._ranks.union(clock.mark(mean_loss.patients))):
+                break  # in every process
         if mean_loss.patients < self._min_patients and not withheld:
             raise SiteRefusal(
                 f"the round showed the network fewer than {counted(self._min_patients, 'patient')}, of which "
@@ -172,8 +170,8 @@ class Trainer:
         return TrainingResult(
             trained,
             mean_loss.mean,
-            steps,
-            seconds,
+            step + 1,
+            clock.seconds,
             unreadable,
             sent=outgoing.sets,
             numbers=outgoing.numbers,

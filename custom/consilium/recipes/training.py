@@ -100,6 +100,17 @@ class TrainingSettings(JobSettings):
     learning: TaskLearning
 
     @model_validator(mode="after")
+    def _check_time(self) -> Self:
+        promise = self.algorithm.promise()
+        alike = promise.secure_aggregation or promise.epsilon is not None
+        if alike and self.learning.round_minutes is not None:
+            raise ValueError(
+                f"with {self.algorithm.name} all sites take the steps that the job states: leave "
+                "learning.round_minutes null"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_start(self) -> Self:
         if self.initial is not None and self.local_only:
             raise ValueError(

@@ -31,6 +31,13 @@ class LearningSettings(Settings):
     batch_size: int = Field(default=1, ge=1, le=64)
     local_steps: int | None = Field(default=16, ge=1, le=1_000_000)
     local_epochs: float | None = Field(default=None, gt=0, le=10_000)
+    round_minutes: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=10_000,
+        description="A site stops a round's training after so long, with the steps that it has made, and at "
+        "least those that show enough patients; null: never.",
+    )
     learning_rate: float = Field(default=8e-3, ge=MIN_LEARNING_RATE, le=1)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     warmup: float = Field(

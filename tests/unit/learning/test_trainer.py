@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
+from consilium.learning import rounds
 from consilium.learning.network_state import initial_weights
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.schedule import Schedule
@@ -107,6 +108,34 @@ def test_cancelling_stops_before_the_next_step(cases, allowed):
             on_step=lambda step, total, loss: steps.append(step),
         )
     assert len(steps) == allowed
+
+
+def advance(monkeypatch, seconds):
+    """Let so much time pass whenever the clock is read."""
+    ticks = itertools.count(0, seconds)
+    monkeypatch.setattr(rounds.time, "monotonic", lambda: next(ticks))
+
+
+def test_a_slow_site_does_what_it_can_in_the_time_and_reports_its_steps(cases, monkeypatch):
+    settings = learning(local_steps=50, round_minutes=1.0)
+    weights = initial_weights(TinyTask(), settings, 0)
+    done = []
+    advance(monkeypatch, 15)
+    trainer = Trainer(TinyTask(), settings, cases, CPU)
+    result = trainer.train(weights, Schedule(), on_step=lambda *step: done.append(step[:2]))
+    assert result.steps == 4
+    assert done == [(1, 50), (2, 50), (3, 50), (4, 50)]
+    assert not same(result.weights, weights)
+    advance(monkeypatch, 0.01)
+    assert Trainer(TinyTask(), settings, cases, CPU).train(weights, Schedule()).steps == 50
+
+
+def test_a_round_shows_enough_patients_whatever_the_time(cases, monkeypatch):
+    settings = learning(local_steps=50, round_minutes=1.0)
+    patients = len({case.patient for case in cases})
+    advance(monkeypatch, 1000)
+    trainer = Trainer(TinyTask(), settings, cases, CPU, min_patients=patients)
+    assert trainer.train(initial_weights(TinyTask(), settings, 0), Schedule()).steps == patients
 
 
 def test_a_non_finite_loss_stops_the_round_and_says_where(cases):

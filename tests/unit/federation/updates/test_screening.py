@@ -48,6 +48,16 @@ def test_cases_may_be_left_out_or_come_back_while_the_job_runs(cases):
     known.check_counts("north", report(cases=cases))
 
 
+def test_with_a_time_limit_a_site_may_report_fewer_steps_and_never_more():
+    known = screening(BrainTumorSettings(round_minutes=5.0))
+    known.note_prepared("north", 10)
+    for steps in (1, 7, 16):
+        known.check_counts("north", report(steps=steps))
+    for wrong in (0, 17):
+        with pytest.raises(RejectedUpdate, match="the job asks for 1 to 16"):
+            known.check_counts("north", report(steps=wrong))
+
+
 @pytest.mark.parametrize("steps", [8, 9, 10])
 def test_with_epochs_the_steps_are_those_of_the_cases_before_or_after_some_failed(steps):
     known = screening(EPOCHS)
