@@ -8,7 +8,7 @@ from consilium.recipes.catalog import build_recipe
 
 def test_a_job_of_an_algorithm_that_needs_equal_steps_has_no_time_limit():
     for job in ("brain_tumor_dp_sgd", "brain_tumor_fedavg_secagg"):
-        with pytest.raises(ConfigurationError, match="leave learning.round_minutes null"):
+        with pytest.raises(ConfigurationError, match=r"leave learning\.round_minutes null"):
             build_recipe(job, {"learning.round_minutes": 5})
 
 
