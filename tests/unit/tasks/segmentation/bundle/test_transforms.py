@@ -4,6 +4,7 @@ import pytest
 import torch
 from monai.transforms import Compose, LoadImaged
 
+from consilium.data.file_content import UnusableFile
 from consilium.tasks.segmentation.bundle.problems import UnusableFile as BundleUnusableFile
 from consilium.tasks.segmentation.bundle.scripts import read_scripts
 from consilium.tasks.segmentation.bundle.transforms import PaintLabelsd, PrepareVolumed, SplitLabelsd
@@ -77,5 +78,5 @@ def test_an_image_of_zeros_stands_for_a_missing_one_where_the_model_has_learned_
     prepared = prepare(source)["image"].as_tensor()
     assert prepared[0].any()
     assert not prepared[1].any()
-    with pytest.raises(BundleUnusableFile):
+    with pytest.raises(UnusableFile, match="no nonzero voxels"):
         PREPARE(source)
