@@ -265,7 +265,7 @@ def test_weights_that_do_not_fit_stop_the_round(cases):
 class _StandsStill(Trainer):
     """A trainer whose model never changes: the loss of a step is what its patient's images say."""
 
-    def _step(self, local, batch):
+    def _step(self, local, batch, step):
         return float(batch[0].float().mean())
 
 
