@@ -16,7 +16,7 @@ _NEVER: Final = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let the C library keep what this process frees, for what it allocates next.
 
-    glibc maps each large allocation anew and gives it back at once, and every page of it is then zeroed and
+    glibc maps memory for each large allocation and unmaps it when it is freed; every page is then zeroed and
     mapped by the kernel when it is first used. A training step allocates and frees the same arrays again and
     again. The process holds its peak until it ends, as it would need it in the next step anyway.
 

@@ -52,7 +52,7 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.DECLINED: _ASK_THE_SITE,
     RefusalCode.SECURE_AGGREGATION: "the site's log says what; each hospital makes an identity, "
     "`consilium identity create KIT`, and pins the others', `consilium identity pin`",
-    RefusalCode.ROUND_OPENED: "nothing: the job goes on with the model before this round",
+    RefusalCode.ROUND_OPENED: "nothing: the job continues with the model before this round",
     RefusalCode.TESTED: "submit another job: a hospital's test patients are looked at once in a job, after "
     "its last round",
     RefusalCode.FAILED: _ASK_THE_SITE,
