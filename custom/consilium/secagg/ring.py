@@ -52,6 +52,7 @@ class FixedPoint:
         terms: Most values in a sum.
         bound: Largest value that is encoded as it is; larger ones are clipped to it.
         room: Part of the ring that is kept free for noise, in steps.
+        most_levels: Largest multiple of the step that a single value may become; None for what has room.
 
     Raises:
         ConfigurationError: If there is no room for so many values, or the bound is not a positive number.
@@ -61,6 +62,7 @@ class FixedPoint:
     terms: int
     bound: float
     room: int = 0
+    most_levels: int | None = None
 
     def __post_init__(self) -> None:
         if self.terms < 1 or not 0 < self.bound < math.inf or self.room < 0:
@@ -83,7 +85,8 @@ class FixedPoint:
     def levels(self) -> int:
         """Largest multiple of the step that a single value becomes."""
         most: int = (2 ** (self.bits - 1) - 1 - self.room) // self.terms
-        return min(most, SMALL_RING_LEVELS) if self.bits == 16 else most
+        most = min(most, SMALL_RING_LEVELS) if self.bits == 16 else most
+        return most if self.most_levels is None else min(most, self.most_levels)
 
     @property
     def step(self) -> float:

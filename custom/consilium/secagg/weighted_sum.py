@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from typing_extensions import Self
 
 from consilium.counts import counted
 from consilium.secagg.errors import SecAggFailure, SecAggRefusal
@@ -23,6 +24,8 @@ from consilium.secagg.feedback import ErrorFeedback
 from consilium.secagg.mask_seed import MaskSeed
 from consilium.secagg.masks import MaskStream, apply_masks, in_order
 from consilium.secagg.messages import digest_parameters
+from consilium.secagg.noise import noise_room
+from consilium.secagg.noisy_vector import NOISE_VARIANCE, add_noise, round_within
 from consilium.secagg.ring import FixedPoint, RingBits, integer_code, norm_factor, rounding_generator
 from consilium.secagg.summed_numbers import NumberCode, SummedNumber
 from consilium.secagg.survivor_policy import MOST_PARTIES
@@ -57,6 +60,10 @@ class SumPlan(Settings):
     full_weight_cases: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         description="Training cases of a site with full weight; more count as so many."
     )
+    noise_levels: Annotated[int, Field(ge=0, le=2**31)] = Field(
+        default=0,
+        description="Steps of the norm where each site adds noise of a fixed variance; 0: no noise.",
+    )
     training: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] = Field(
         description="SHA-256 of all that the sites train by; each compares it with its own copy."
     )
@@ -69,6 +76,16 @@ class SumPlan(Settings):
         Field(max_length=MOST_NUMBERS),
     ] = Field(default={}, description="Further numbers in the sum, each with its largest absolute value.")
 
+    @model_validator(mode="after")
+    def _check_noise(self) -> Self:
+        if not self.noise_levels:
+            return self
+        if self.bits != 32 or self.bound != self.norm:
+            raise ValueError("noise takes the ring of 32 bits, and a bound that is the norm")
+        if self.code.levels != self.noise_levels:
+            raise ValueError("the ring has no room for so little noise")
+        return self
+
     @property
     def digest(self) -> bytes:
         """SHA-256 of all of it."""
@@ -76,7 +93,10 @@ class SumPlan(Settings):
 
     @property
     def code(self) -> FixedPoint:
-        """Encoding of the vector."""
+        """Encoding of the vector; with noise, its room is part of it."""
+        if self.noise_levels:
+            room = noise_room(NOISE_VARIANCE, self.sites)
+            return FixedPoint(self.bits, self.sites, self.bound, room, self.noise_levels)
         return FixedPoint(bits=self.bits, terms=self.sites, bound=self.bound)
 
     @property
@@ -138,7 +158,9 @@ def mask_vector(
     feedback: ErrorFeedback | None = None,
     numbers: Mapping[str, float] = MappingProxyType({}),
 ) -> MaskedVector:
-    """Clip, weight, encode and mask a site's vector.
+    """Clip, weight, encode and mask a site's vector; where the rules have noise, add this site's part of it.
+
+    With noise, nothing is clipped but the norm, so no count of clipped values leaves.
 
     Args:
         vector: The update, by name.
@@ -158,14 +180,11 @@ def mask_vector(
     if feedback is not None:
         feedback.begin(round_index)
         vector = {name: feedback.corrected(round_index, name, value) for name, value in vector.items()}
-    factor = norm_factor(vector.values(), plan.norm)
-    tensors, clipped = {}, 0
-    for name in sorted(vector):
-        scaled = vector[name] * factor
-        tensors[name], count = code.encode(scaled, generator=generator, weight=weight)
-        clipped += count
-        if feedback is not None:
-            feedback.keep(round_index, name, scaled, tensors[name], code, weight)
+    if plan.noise_levels:
+        steps = round_within(vector, levels=code.levels, step=code.step, weight=weight, generator=generator)
+        tensors, clipped = add_noise(steps, code.dtype), 0
+    else:
+        tensors, clipped = _encode(vector, plan, weight, generator, round_index, feedback)
     counts, _ = plan.count_code.encode(
         np.array([plan.counted_cases(cases), clipped], np.float64), generator=generator
     )
@@ -173,6 +192,26 @@ def mask_vector(
     context = plan.mask_context(received)
     _mask(tensors, counts, seeds, context)
     return MaskedVector(tensors, counts, clipped)
+
+
+def _encode(
+    vector: Tensors,
+    plan: SumPlan,
+    weight: float,
+    generator: np.random.Generator,
+    round_index: int,
+    feedback: ErrorFeedback | None,
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """Return the vector without noise as elements of the ring, and how many values were clipped."""
+    code, factor = plan.code, norm_factor(vector.values(), plan.norm)
+    tensors, clipped = {}, 0
+    for name in sorted(vector):
+        scaled = vector[name] * factor
+        tensors[name], count = code.encode(scaled, generator=generator, weight=weight)
+        clipped += count
+        if feedback is not None:
+            feedback.keep(round_index, name, scaled, tensors[name], code, weight)
+    return tensors, clipped
 
 
 class MaskedSum:
@@ -252,7 +291,7 @@ class MaskedSum:
         norm = math.sqrt(sum(float(np.sum(np.square(value))) for value in mean.values()))
         values = sum(value.size for value in mean.values())
         rounding = self._added * code.step / weight * math.sqrt(values)
-        if norm > self._plan.norm * (1 + 1e-6) + rounding:
+        if norm > self._plan.norm * (1 + 1e-6) + rounding + self._noise_norm(values) / weight:
             raise SecAggFailure(
                 f"the mean of the updates has the norm {norm:.4g}, and each site clips its own to "
                 f"{self._plan.norm:.4g}: one of them did not, or had other rules or another model"
@@ -269,6 +308,13 @@ class MaskedSum:
                     "something else"
                 )
         return numbers
+
+    def _noise_norm(self, values: int) -> float:
+        """Length that the noise of the sum has at most, but for one time in 10**11."""
+        if not self._plan.noise_levels:
+            return 0.0
+        deviation = math.sqrt(NOISE_VARIANCE * self._added) * self._plan.code.step
+        return deviation * (math.sqrt(values) + 7)
 
 
 def _mask(
