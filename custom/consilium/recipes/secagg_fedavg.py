@@ -49,6 +49,23 @@ class SecAggSettings(TrainingSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_releases(self) -> Self:
+        """Refuse what would leave beside the noisy sum."""
+        if self.algorithm.hospital_noise is None:
+            return self
+        if self.rollback_margin is not None:
+            raise ValueError(
+                "rollback_margin compares scores of rounds, and with algorithm.hospital_noise none leaves a "
+                "site; give null"
+            )
+        if self.local_only:
+            raise ValueError(
+                "local_only trains a model without noise on the same patients, and its scores leave; with "
+                "algorithm.hospital_noise, leave it out"
+            )
+        return self
+
 
 class SecAggRecipe(TrainingRecipe):
     """Hospitals train one model; the server learns the mean of their updates, and no single update.

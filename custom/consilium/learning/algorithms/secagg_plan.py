@@ -7,17 +7,23 @@ above the lower one.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 import numpy as np
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+from typing_extensions import Self
 
+from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.algorithms.base import AlgorithmSettings, Declaration
 from consilium.learning.schedule import Schedule
 from consilium.learning.weights import Weights
+from consilium.privacy.hospital_noise import LEAST_HOSPITAL_NOISE, MOST_HOSPITAL_NOISE
 from consilium.privacy.promise import PrivacyPromise
 from consilium.secagg.messages import LONGEST_MESSAGE, digest_parameters
-from consilium.secagg.survivor_policy import MOST_PARTIES
+from consilium.secagg.noisy_vector import noise_levels, noise_of_sites
+from consilium.secagg.peers import PEERS_FILE, PinnedPeers
+from consilium.secagg.survivor_policy import FEWEST_SURVIVORS, MOST_PARTIES
 from consilium.secagg.weighted_sum import SumPlan
 from consilium.settings import Settings
 from consilium.tasks.registry import get_task
@@ -123,6 +129,76 @@ class SecAggFedAvgSettings(AlgorithmSettings):
         "weight by the sum of the learning rates.",
     )
 
+    hospital_noise: float | None = Field(
+        default=None,
+        ge=LEAST_HOSPITAL_NOISE,
+        le=MOST_HOSPITAL_NOISE,
+        description="Noise that hides each hospital as a whole in the sum: its standard deviation in every "
+        "weight, in norms of `max_norm`, which has to be given. No protection by patient. Default: none.",
+    )
+    hospital_noise_sites: int = Field(
+        default=FEWEST_SURVIVORS,
+        ge=1,
+        le=MOST_PARTIES,
+        description="Of how many sites' parts that noise is: each adds as much as if no more were left, so "
+        "that more sites have more noise. Fewer than can be in a sum: some may collude, and so add none.",
+    )
+
+    @model_validator(mode="after")
+    def _check_noise(self) -> Self:
+        if self.hospital_noise is None:
+            return self
+        if self.max_norm is None or self.bound_ratio is not None or self.ring_bits != 32:
+            raise ValueError(
+                "hospital_noise is in norms of max_norm, so give max_norm, no bound_ratio, and ring_bits 32"
+            )
+        try:
+            self.noise_levels  # noqa: B018 - it checks itself
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def noise_levels(self) -> int:
+        """Steps of `max_norm` where each site adds its part of the noise; 0 without noise."""
+        if self.hospital_noise is None:
+            return 0
+        return noise_levels(self.hospital_noise, self.hospital_noise_sites)
+
+    @property
+    def withholds_losses(self) -> bool:
+        """Whether no training loss leaves a site: with noise, which covers the update only."""
+        return self.hospital_noise is not None
+
+    @property
+    def withholds_scores(self) -> bool:
+        """Whether no score of validation patients leaves a site: with noise, which covers the update only."""
+        return self.hospital_noise is not None
+
+    def sum_noise(self, local: Path) -> float | None:
+        """Return the noise of the smallest sum that the hospital takes part in, less that of colluding sites.
+
+        Both numbers are the hospital's own, in its list of the other hospitals. It can't know who adds noise;
+        those that it takes for honest run this code, with the same settings of the job.
+
+        Args:
+            local: Folder of the hospital's own files.
+
+        Raises:
+            SiteRefusal: If the list can't be read.
+        """
+        if self.hospital_noise is None:
+            return None
+        try:
+            policy = PinnedPeers.read(local / PEERS_FILE).policy
+        except ConfigurationError as error:
+            raise SiteRefusal(
+                "its list of the other hospitals' identities can't be read",
+                code=RefusalCode.SECURE_AGGREGATION,
+                details=[str(error)],
+            ) from None
+        return noise_of_sites(self.noise_levels, policy.fewest - policy.colluding_sites)
+
     def promise(self) -> PrivacyPromise:
         """Return that the server sees sums only; without noise, no epsilon."""
         return PrivacyPromise(secure_aggregation=True)
@@ -166,11 +242,13 @@ def plan_sum(
     schedule = Schedule(round_index, rounds)
     rates = sum(schedule.rate(learning, step, steps) for step in range(steps))
     values = sum(np.size(value) for value in shared.values())
+    norm = settings.max_norm or rates * float(np.sqrt(values))
     return SumPlan(
         bits=settings.ring_bits,
         sites=settings.most_sites,
-        bound=settings.largest_change * rates,
-        norm=settings.max_norm or rates * float(np.sqrt(values)),
+        bound=norm if settings.noise_levels else settings.largest_change * rates,
+        norm=norm,
+        noise_levels=settings.noise_levels,
         full_weight_cases=settings.full_weight_cases,
         training=digest_training(learning, settings, rounds),
         numbers=_summed_numbers(learning),

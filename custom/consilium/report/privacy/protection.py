@@ -105,7 +105,12 @@ def _state_noise(algorithm: AlgorithmSettings) -> str:
     """`noise`, with all that was promised; the level is that which the job names, if it names one."""
     promise = algorithm.promise()
     if promise.epsilon is None:
-        return "no noise"
+        of_sum = getattr(algorithm, "hospital_noise", None)
+        if of_sum is None:
+            return "no noise"
+        return (
+            f"noise in their sum that hides a hospital, not by patient ({of_sum:g} times their largest norm)"
+        )
     level = getattr(algorithm, "level", promise.level.value)
     most = "1 / (10 N) at a hospital with N training patients"
     delta = most if promise.delta is None else f"{promise.delta:g}, or {most} if that is less"

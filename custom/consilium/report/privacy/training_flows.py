@@ -67,11 +67,12 @@ def combination(kind: TrainingFacts) -> str:
 
 def noise_of(kind: TrainingFacts) -> str:
     """Return the noise in updates, in words."""
-    return (
-        "no noise"
-        if kind.promise.epsilon is None
-        else f"noise (epsilon {kind.promise.epsilon:g} for the whole job)"
-    )
+    if kind.promise.epsilon is not None:
+        return f"noise (epsilon {kind.promise.epsilon:g} for the whole job)"
+    of_sum = kind.algorithm.get("hospital_noise")
+    if of_sum is not None:
+        return f"noise in the sum that hides a hospital, not by patient ({of_sum:g} times algorithm.max_norm)"
+    return "no noise"
 
 
 def _is_hidden(site: SiteFacts) -> bool:
