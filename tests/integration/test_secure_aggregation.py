@@ -1,9 +1,14 @@
 """A job by secure aggregation in the simulator: the model of plain averaging, and no update at the server."""
 
+import json
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 
 from consilium.learning.model_file import load_model
+from consilium.privacy.ledger import LEDGER_FILE
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
 from consilium.secagg.identity import IDENTITY_FILE
@@ -74,3 +79,36 @@ def test_each_site_has_an_identity_that_only_it_can_read(secure):
         path = secure.out / "simulation" / site / "local" / IDENTITY_FILE
         assert path.stat().st_mode & 0o077 == 0
     assert not list(secure.server.rglob(IDENTITY_FILE))
+
+
+NOISE = {"algorithm.hospital_noise": 0.05, "algorithm.max_norm": 0.5, "rollback_margin": None}
+
+
+@pytest.fixture(scope="module")
+def noisy(hospitals, tmp_path_factory):
+    return study(tmp_path_factory.mktemp("noisy"), hospitals, "fedavg_secagg", **NOISE)
+
+
+def test_the_sum_has_the_noise_and_no_loss_or_score_of_a_round_leaves(noisy):
+    assert noisy.code == 0, noisy.stderr
+    (first,) = noisy.federation["rounds"]
+    for one in first["sites"].values():
+        assert one["outcome"] == "trained"
+        assert one["report"]["loss"] is None
+        assert one["report"]["validation_cases"] is None
+        assert one["report"]["hospital_noise"] == pytest.approx(0.05, rel=1e-3)
+    assert not any(first["scores"].values())
+    values = np.concatenate([value.ravel() for value in model(noisy).values()])
+    assert np.isfinite(values).all()
+
+
+def test_every_hospital_paid_for_itself_before_it_sent(noisy):
+    for site in SITES:
+        (found,) = (noisy.out / "simulation").rglob(f"{site}/**/{LEDGER_FILE}")
+        with closing(sqlite3.connect(f"file:{found}?mode=ro", uri=True)) as connection:
+            rows = [json.loads(row[0]) for row in connection.execute("SELECT content FROM entries")]
+        payments = [row for row in rows if row["kind"] == "payment"]
+        assert [(row["unit"], row["round_index"], row["attempt"]) for row in payments] == [("hospital", 0, 1)]
+        (mechanism,) = payments[0]["mechanisms"]
+        assert mechanism["noise_multiplier"] == pytest.approx(0.05, rel=1e-3)
+        assert (mechanism["sampling_rate"], mechanism["steps"]) == (1.0, 1)

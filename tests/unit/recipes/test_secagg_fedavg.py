@@ -34,3 +34,31 @@ def test_numbers_of_sites_that_the_protocol_can_not_have_are_refused(change):
 def test_a_limit_of_shares_is_refused_by_name():
     with pytest.raises(ConfigurationError, match=r"full_weight_cases limits a site's weight"):
         build_recipe(JOB, {"aggregation.max_site_share": 0.4})
+
+
+NOISE = {"algorithm.hospital_noise": 1.0, "algorithm.max_norm": 0.5, "rollback_margin": None}
+
+
+def test_noise_in_the_sum_is_a_setting_that_withholds_losses_and_scores():
+    algorithm = build_recipe(JOB, NOISE).settings.algorithm
+    assert algorithm.withholds_losses
+    assert algorithm.withholds_scores
+    plain = build_recipe(JOB).settings.algorithm
+    assert not plain.withholds_losses
+    assert not plain.withholds_scores
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"rollback_margin": 0.1}, "rollback_margin compares scores"),
+        ({"local_only": True}, "local_only trains a model without noise"),
+        ({"algorithm.max_norm": None}, "give max_norm"),
+        ({"algorithm.bound_ratio": 3.0}, "no bound_ratio"),
+        ({"algorithm.ring_bits": 16}, "ring_bits 32"),
+        ({"algorithm.hospital_noise": 1e4, "algorithm.hospital_noise_sites": 1}, "no whole step left"),
+    ],
+)
+def test_what_does_not_go_with_noise_in_the_sum_is_refused_by_name(change, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        build_recipe(JOB, {**NOISE, **change})

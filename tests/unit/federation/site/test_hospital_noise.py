@@ -1,5 +1,7 @@
 """A hospital that hides itself as a whole, in jobs of any algorithm: what leaves, and what it pays."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from learning.tiny import LEARNING, site
@@ -7,6 +9,8 @@ from openings import count_openings
 
 from consilium.federation.message_names import CODE_HEADER, LOCAL_ONLY, PREPARE, REASON_HEADER, TRAIN
 from consilium.federation.site.executor import SiteExecutor
+from consilium.learning.algorithms import ALGORITHMS, AlgorithmParts
+from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
 from consilium.learning.weights import MODEL, split_sets
 from consilium.participant.register_files import read_register
 from consilium.privacy.accounting import epsilon_spent
@@ -138,6 +142,40 @@ def test_a_hospital_without_it_sends_what_it_sent_before(engine, tmp_path):
     assert 0 < np.std(values_of(model)) < 0.02
     (entry,) = PrivacyLedger(settings.state_dir, read_register(settings).ledger_key).read().entries
     assert (entry.unit, entry.mechanisms) == ("patient", ())  # nothing bounds what it sent
+
+
+class OfSum(FedAvgAlgorithmSettings):
+    """An algorithm whose sums have noise, as far as the hospital's own files say."""
+
+    noise: ClassVar[float] = 0.0
+
+    def sum_noise(self, local):
+        return self.noise
+
+
+@pytest.mark.parametrize(("of_sum", "added"), [(19.0, True), (20.0, False), (30.0, False)])
+def test_the_noise_of_a_sum_counts_if_it_is_at_least_what_the_hospital_demands(
+    engine, tmp_path, monkeypatch, of_sum, added
+):
+    """Otherwise the hospital adds all of its own: a job with less noise is none without."""
+    settings = hospital(engine, tmp_path)
+    monkeypatch.setattr(OfSum, "noise", of_sum)
+    monkeypatch.setitem(ALGORITHMS, "fedavg", AlgorithmParts(OfSum, LocalFedAvg))
+    model, report = answer_of(execute(executor_of({"name": "fedavg"}), engine, TRAIN))
+    assert (np.std(values_of(model)) > 0.1) is added
+    assert report.hospital_noise == max(of_sum, 20.0)
+    assert hospital_mechanisms(ledger_of(settings))[0].noise_multiplier == max(of_sum, 20.0)
+    assert report.loss is None
+
+
+def test_the_noise_of_a_sum_is_paid_where_the_hospital_demands_none(engine, tmp_path, monkeypatch):
+    settings = site(tmp_path)
+    at_site(engine, settings)
+    monkeypatch.setattr(OfSum, "noise", 2.5)
+    monkeypatch.setitem(ALGORITHMS, "fedavg", AlgorithmParts(OfSum, LocalFedAvg))
+    _, report = answer_of(execute(executor_of({"name": "fedavg"}), engine, TRAIN))
+    assert report.hospital_noise == 2.5
+    assert [one.unit for one in ledger_of(settings).entries] == ["hospital"]
 
 
 def test_a_hospital_that_only_evaluates_has_nothing_to_hide(engine, tmp_path):
