@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from nvflare.apis.job_def import JobMetaKey
 
@@ -116,8 +116,17 @@ def _build(files: JobFiles) -> tuple[JobRecipe, JobFiles]:
         value = _look_up(files, place)
         if value is not _MISSING:
             values[setting] = value
+    # Null is not written, as it is the component's own default; it may not be the recipe's.
+    fields = recipe_type.settings_type.model_fields
+    nulls = dict.fromkeys(
+        setting
+        for setting in recipe_type.places.keys() - values.keys()
+        if setting in fields and type(None) in get_args(fields[setting].annotation)
+    )
     try:
-        recipe = recipe_type.from_values(values, source=f"the settings of this {recipe_type.kind} job")
+        recipe = recipe_type.from_values(
+            {**nulls, **values}, source=f"the settings of this {recipe_type.kind} job"
+        )
     except ConfigurationError as error:
         raise ConfigurationError(one_line(f"{_files_without(recipe_type, values)}{error}")) from None
     written = recipe.files()

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from typing import get_args
 
 import pytest
 from effort import examples
@@ -11,6 +12,7 @@ from pyhocon import ConfigFactory, HOCONConverter
 from consilium.errors import ConfigurationError
 from consilium.recipes import classes
 from consilium.recipes.base import JobFiles
+from consilium.recipes.catalog import CATALOG, build_recipe
 from consilium.recipes.recognition import RECIPES, recognize_app, recognize_recipe
 
 from .any_settings import any_recipe, largest_recipes
@@ -142,3 +144,15 @@ def test_a_reason_is_one_short_line_whatever_is_quoted():
             assert len(str(caught.value)) < 1000
             assert str(caught.value).isascii()
             assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("job", CATALOG)
+def test_a_setting_that_is_null_is_read_back_as_null_whatever_its_default(job):
+    nullable = [
+        name
+        for name, field in type(build_recipe(job).settings).model_fields.items()
+        if type(None) in get_args(field.annotation)
+    ]
+    for name in nullable:
+        written = build_recipe(job, {name: None}).files()
+        assert getattr(recognize_recipe(written).settings, name) is None, name
