@@ -46,7 +46,7 @@ def describe_uncovered(site: SiteSettings, algorithm: AlgorithmSettings) -> str 
         algorithm: What the job decides about its algorithm.
     """
     declared = algorithm.declaration
-    uncovered = sorted({*declared.sent, *declared.numbers})
+    uncovered = sorted({*declared.sent, *declared.numbers, *declared.questions})
     if site.hospital_noise is None or not uncovered or algorithm.promise().secure_aggregation:
         return None
     return (

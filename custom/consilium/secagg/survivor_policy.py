@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 FEWEST_SURVIVORS: Final = 3
 """Of two, each would learn the other's vector from the sum."""
 
+FEWEST_HONEST: Final = 2
+"""Sites of a sum that don't collude, by every policy: of a single one, the others would know the rest."""
+
 MOST_PARTIES: Final = 128
 """Sites of one sum: each exchanges keys and shares with every other."""
 
@@ -36,7 +39,7 @@ class SurvivorPolicy(BaseModel):
             >>> SurvivorPolicy(colluding_sites=3).fewest
             5
         """
-        return max(self.min_survivors, self.colluding_sites + 2)
+        return max(self.min_survivors, self.colluding_sites + FEWEST_HONEST)
 
     def threshold(self, sites: int) -> int:
         """Return how many of some sites must be left, which may be more than there are.

@@ -56,6 +56,10 @@ def test_noise_in_the_sum_is_a_setting_that_withholds_losses_and_scores():
         ({"algorithm.max_norm": None}, "give max_norm"),
         ({"algorithm.bound_ratio": 3.0}, "no bound_ratio"),
         ({"algorithm.ring_bits": 16}, "ring_bits 32"),
+        (
+            {"algorithm.hospital_noise": 0.02, "algorithm.hospital_noise_sites": 50},
+            "in a sum with 2 honest sites",
+        ),
         ({"algorithm.hospital_noise": 1e4, "algorithm.hospital_noise_sites": 1}, "no whole step left"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Noise in the sum: as much as was asked for, whoever drops out, and nothing that wraps."""
+"""Noise in the sum: as much as was asked for, however many sites drop out, and nothing that wraps."""
 
 import math
 
@@ -81,7 +81,7 @@ def test_the_noise_is_never_less_than_was_asked_for(noise, sites):
 
 @pytest.mark.parametrize("left", [3, 4, 9, 10])
 def test_however_many_of_ten_drop_out_the_threshold_s_noise_is_in_the_sum(left):
-    """Each site adds as if only the fewest were left; whoever is left beyond them makes it more."""
+    """Each site adds as if only the fewest were left; each one beyond them makes it more."""
     summed = opened_sum([0.0] * left, plan(1.0, 3))
     assert float(np.std(summed)) > NORM * (1 - 5 / math.sqrt(2 * VALUES))
 

@@ -7,6 +7,7 @@ above the lower one.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
@@ -23,7 +24,7 @@ from consilium.privacy.promise import PrivacyPromise
 from consilium.secagg.messages import LONGEST_MESSAGE, digest_parameters
 from consilium.secagg.noisy_vector import noise_levels, noise_of_sites
 from consilium.secagg.peers import PEERS_FILE, PinnedPeers
-from consilium.secagg.survivor_policy import FEWEST_SURVIVORS, MOST_PARTIES
+from consilium.secagg.survivor_policy import FEWEST_HONEST, FEWEST_SURVIVORS, MOST_PARTIES
 from consilium.secagg.weighted_sum import SumPlan
 from consilium.settings import Settings
 from consilium.tasks.registry import get_task
@@ -151,6 +152,12 @@ class SecAggFedAvgSettings(AlgorithmSettings):
         if self.max_norm is None or self.bound_ratio is not None or self.ring_bits != 32:
             raise ValueError(
                 "hospital_noise is in norms of max_norm, so give max_norm, no bound_ratio, and ring_bits 32"
+            )
+        least = self.hospital_noise * math.sqrt(FEWEST_HONEST / self.hospital_noise_sites)
+        if least < LEAST_HOSPITAL_NOISE:
+            raise ValueError(
+                f"hospital_noise leaves {least:g} norms in a sum with {FEWEST_HONEST} honest sites; allowed: "
+                f"{LEAST_HOSPITAL_NOISE:g} or more, by more noise or fewer hospital_noise_sites"
             )
         try:
             self.noise_levels  # noqa: B018 - it checks itself
