@@ -77,12 +77,10 @@ def test_every_attempt_pays_for_the_hospital_and_nothing_for_its_patients(engine
     # Two updates with one noise could be subtracted.
     assert np.std(first - second) == pytest.approx(np.sqrt(2) * 0.2, rel=0.02)
     content = ledger_of(settings)
-    assert [(one.unit, one.round_index, one.attempt) for one in content.entries] == [
-        ("hospital", 0, 1),
-        ("hospital", 0, 2),
-    ]
+    paid = content.of_unit("hospital")
+    assert [(one.round_index, one.attempt) for one in paid] == [(0, 1), (0, 2)]
     assert hospital_mechanisms(content) == (MECHANISM.repeat(2),)
-    assert group_patients(content) == ()
+    assert not any(group.mechanisms for group in group_patients(content))
 
 
 def test_a_round_beyond_the_hospital_s_budget_is_not_trained(engine, tmp_path):
@@ -94,7 +92,7 @@ def test_a_round_beyond_the_hospital_s_budget_is_not_trained(engine, tmp_path):
     code, reason = refusal(execute(executor, engine, TRAIN, request(current_round=1)))
     assert code == "privacy_budget"
     assert "the hospital as a whole, with this round" in reason
-    assert len(ledger_of(settings).entries) == 2
+    assert len(ledger_of(settings).of_unit("hospital")) == 2
 
 
 def test_a_job_whose_rounds_pass_the_budget_is_declined_before_the_first(engine, tmp_path):
@@ -103,7 +101,7 @@ def test_a_job_whose_rounds_pass_the_budget_is_declined_before_the_first(engine,
     code, reason = refusal(execute(executor_of(), engine, PREPARE))
     assert code == "privacy_budget"
     assert "with 2 rounds" in reason
-    assert not ledger_of(settings).entries
+    assert not ledger_of(settings).of_unit("hospital")
 
 
 def test_it_is_no_protection_by_patient_whatever_its_epsilon(engine, tmp_path):
@@ -140,8 +138,7 @@ def test_a_hospital_without_it_sends_what_it_sent_before(engine, tmp_path):
     assert report.loss is not None
     assert report.hospital_noise is None
     assert 0 < np.std(values_of(model)) < 0.02
-    (entry,) = PrivacyLedger(settings.state_dir, read_register(settings).ledger_key).read().entries
-    assert (entry.unit, entry.mechanisms) == ("patient", ())  # nothing bounds what it sent
+    assert not ledger_of(settings).of_unit("hospital")
 
 
 class OfSum(FedAvgAlgorithmSettings):
@@ -175,7 +172,7 @@ def test_the_noise_of_a_sum_is_paid_where_the_hospital_demands_none(engine, tmp_
     monkeypatch.setitem(ALGORITHMS, "fedavg", AlgorithmParts(OfSum, LocalFedAvg))
     _, report = answer_of(execute(executor_of({"name": "fedavg"}), engine, TRAIN))
     assert report.hospital_noise == 2.5
-    assert [one.unit for one in ledger_of(settings).entries] == ["hospital"]
+    assert len(ledger_of(settings).of_unit("hospital")) == 1
 
 
 def test_a_hospital_that_only_evaluates_has_nothing_to_hide(engine, tmp_path):
