@@ -87,6 +87,8 @@ def round_within(
     Raises:
         TrainingError: If a value is not finite, or there are too many values for so few steps.
     """
+    if not tensors:  # a sum of counts alone
+        return {}
     flat = np.concatenate([np.ravel(np.asarray(tensors[name])) for name in sorted(tensors)]).astype(
         np.float64
     )
@@ -126,7 +128,7 @@ def add_noise(
     noisy = {}
     for name, value in tensors.items():
         noise = discrete_gaussian(NOISE_VARIANCE, value.size, source).reshape(value.shape)
-        noisy[name] = ((value + noise) % modulus).astype(kind)
+        noisy[name] = np.asarray((value + noise) % modulus, dtype=kind)  # also of a single number
     return noisy
 
 

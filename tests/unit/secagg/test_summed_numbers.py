@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consilium.secagg.errors import SecAggFailure
+from consilium.secagg.sum_plan import COUNTS, SumPlan
 from consilium.secagg.summed_numbers import NumberCode
-from consilium.secagg.weighted_sum import COUNTS, MaskedSum, SumPlan, mask_vector
+from consilium.secagg.weighted_sum import MaskedSum, mask_vector
 
 BOUNDS = {"loss": 100.0, "score_dice": 1.0}
 VALUES = st.fixed_dictionaries({}, optional={"loss": st.floats(-100, 100), "score_dice": st.floats(0, 1)})

@@ -9,7 +9,8 @@ from consilium.errors import TrainingError
 from consilium.secagg.errors import SecAggFailure, SecAggRefusal
 from consilium.secagg.feedback import ErrorFeedback
 from consilium.secagg.mask_seed import MaskSeed
-from consilium.secagg.weighted_sum import MaskedSum, SumPlan, mask_vector
+from consilium.secagg.sum_plan import SumPlan
+from consilium.secagg.weighted_sum import MaskedSum, mask_vector
 
 MODEL = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.float32(1).reshape(())}
 

@@ -249,12 +249,12 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         total, sites = updates.total, sorted(updates.sites)
         mean = total.open(session.open_sum())
         numbers = total.numbers
-        loss = numbers[LOSS]
+        loss = numbers.get(LOSS)
         self._summed = SummedAnswers(
             SummedReports(
                 sites=len(sites),
                 cases=total.cases,
-                loss=loss.total / loss.sites if loss.sites else None,
+                loss=loss.total / loss.sites if loss and loss.sites else None,
                 clipped=total.clipped,
             ),
             {

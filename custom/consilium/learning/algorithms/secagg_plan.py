@@ -24,8 +24,8 @@ from consilium.privacy.promise import PrivacyPromise
 from consilium.secagg.messages import LONGEST_MESSAGE, digest_parameters
 from consilium.secagg.noisy_vector import noise_levels, noise_of_sites
 from consilium.secagg.peers import PEERS_FILE, PinnedPeers
+from consilium.secagg.sum_plan import SumPlan
 from consilium.secagg.survivor_policy import FEWEST_HONEST, FEWEST_SURVIVORS, MOST_PARTIES
-from consilium.secagg.weighted_sum import SumPlan
 from consilium.settings import Settings
 from consilium.tasks.registry import get_task
 
@@ -258,7 +258,8 @@ def plan_sum(
         noise_levels=settings.noise_levels,
         full_weight_cases=settings.full_weight_cases,
         training=digest_training(learning, settings, rounds),
-        numbers=_summed_numbers(learning),
+        # Noise covers the update only, so nothing else is summed with it.
+        numbers={} if settings.noise_levels else _summed_numbers(learning),
     )
 
 

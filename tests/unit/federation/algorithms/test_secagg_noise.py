@@ -6,13 +6,9 @@ import math
 import numpy as np
 import pytest
 from nvflare.app_common.abstract.model import make_model_learnable
-from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.federation.message_names import QUESTION_META, TRAIN
-from consilium.learning.algorithms.dialogue import UpdateOrigin
 from consilium.learning.algorithms.secagg_plan import ADVERTISE, CONFIRM, REVEAL, SecAggFedAvgSettings
 from consilium.learning.model_file import load_model
-from consilium.learning.weights import MODEL, join_sets
 from consilium.secagg.local_federation import exchange_identities
 from consilium.secagg.peers import PEERS_FILE
 from federation.algorithms.test_secagg_fedavg import QUESTIONS, SecureSite
@@ -25,23 +21,15 @@ NAMES = ("east", "north", "south", "west")
 
 class ManyWeights(TwoWeights):
     def load_model(self, fl_ctx):
-        return make_model_learnable(weights={"w": np.zeros(VALUES, np.float32)}, meta_props={"round": 0})
+        weights = {"w": np.zeros(VALUES, np.float32), "mark": np.zeros((), np.float32)}
+        return make_model_learnable(weights=weights, meta_props={"round": 0})
 
 
 class NoisySite(SecureSite):
     """Sends an update of zero, so that all that is in the sum is noise."""
 
-    def reply(self, task, model):
-        if task != TRAIN:
-            return super().reply(task, model)
-        answer = FLModelUtils.from_shareable(super(SecureSite, self).__call__(task, model))
-        content = model.meta.get(QUESTION_META, {})
-        content = self.lie(task, content) if self.lie else content
-        received = {"w": model.params["w"]}
-        origin = UpdateOrigin(received, self.cases, model.current_round, model.total_rounds, self.learning)
-        update = {"w": np.zeros(VALUES, np.float32)}
-        answer.params = join_sets(self.dialogue.seal({MODEL: update, "sums": {}}, content, origin))
-        return FLModelUtils.to_shareable(answer)
+    def change(self):
+        return {"w": np.zeros(VALUES, np.float32), "mark": np.float32(0).reshape(())}
 
 
 @pytest.fixture
