@@ -63,7 +63,7 @@ TISSUES: Mapping[str, TissueProperties] = {
     "bright_gray": TissueProperties(1450, 126, 0.84, 0.01, 0.06),
 }
 
-_APART_MM = 5.0
+_APART_MM = 3.0
 _FREE_WATER_T1_MS = 4000.0
 # Relaxivity of gadobutrol in plasma at 3 T, l/(mmol s).
 _R1, _R2 = 5.0, 7.1
