@@ -87,9 +87,9 @@ def steps(monkeypatch):
     taken = []
     step = trainer.Trainer._step
 
-    def count(self, local, batch):
+    def count(self, local, batch, number):
         taken.append(1)
-        return step(self, local, batch)
+        return step(self, local, batch, number)
 
     monkeypatch.setattr(trainer.Trainer, "_step", count)
     return taken
