@@ -76,8 +76,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self.min_patients = min_patients
         self.min_sites = min_sites
         self._journal = SiteJournal()
-        self._state = StateReporter(self, self._journal)
         chosen = parse_algorithm(algorithm) if algorithm else DEFAULT_ALGORITHM
+        self._state = StateReporter(self, self._journal, hides_cases=chosen.sums_reports)
         self._handlers = TaskHandlers(learning, chosen, self, self._state, self._journal, min_sites)
         evaluator = SiteEvaluator(learning, min_patients or 1, self, self._state)
         self._evaluators: dict[str, Handler] = {EVALUATE: evaluator.evaluate}

@@ -89,7 +89,11 @@ def compare_with_local_only(
             memory=folder,
             cancelled=lambda: abort.triggered,
             on_step=lambda index, step, steps: state.report(
-                fl_ctx, f"training alone, round {index + 1} of {rounds}", step, steps
+                fl_ctx,
+                f"training alone, round {index + 1} of {rounds}",
+                step,
+                steps,
+                of_cases=learning.local_steps is None,
             ),
         )
         pairs = score_both(

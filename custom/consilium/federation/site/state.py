@@ -25,16 +25,28 @@ class StateReporter:
     Args:
         component: The sender: the executor or another part of the site's job.
         journal: The site's own record.
+        hides_cases: Whether the server sees no number of cases, nor one that follows from it: in a job whose
+            algorithm sums them.
     """
 
-    def __init__(self, component: FLComponent, journal: SiteJournal | None = None) -> None:
+    def __init__(
+        self, component: FLComponent, journal: SiteJournal | None = None, *, hides_cases: bool = False
+    ) -> None:
         self._component = component
         self._journal = journal
+        self._hides_cases = hides_cases
         self._state = ""
         self._began = self._sent = 0.0
 
     def report(
-        self, fl_ctx: FLContext, state: str, done: int = 0, total: int = 0, *, loss: float | None = None
+        self,
+        fl_ctx: FLContext,
+        state: str,
+        done: int = 0,
+        total: int = 0,
+        *,
+        loss: float | None = None,
+        of_cases: bool = False,
     ) -> None:
         """Report the site's state.
 
@@ -44,6 +56,7 @@ class StateReporter:
             done: Steps done.
             total: Steps to do; 0 where there are none to count.
             loss: Of the step.
+            of_cases: Whether the steps are the site's cases, or as many as follow from their number.
         """
         now = time.monotonic()
         if state != self._state:
@@ -53,6 +66,8 @@ class StateReporter:
         self._sent = now
         if self._journal is not None:
             self._journal.note_state(state, done, total)
+        if of_cases and self._hides_cases:
+            done = total = 0
         data = {"state": state, "done": done, "total": total, "loss": loss}
         send_analytic_dxo(
             self._component,
@@ -76,4 +91,4 @@ class StateReporter:
         """
         if minimum > 1:
             done = total = 0
-        self.report(fl_ctx, state, done, total)
+        self.report(fl_ctx, state, done, total, of_cases=True)

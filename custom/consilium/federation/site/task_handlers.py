@@ -94,6 +94,8 @@ class TaskHandlers:
         self._state = state
         self._journal = journal
         self._participant: Participant | None = None
+        self._run: str | None = None
+        """Id of the training as the server named it when the cases were prepared: samples are drawn by it."""
 
     @cached_property
     def _settings(self) -> LearningSettings:
@@ -166,7 +168,12 @@ class TaskHandlers:
                 sets=sets,
                 cancelled=lambda: abort.triggered,
                 on_step=lambda step, steps, loss: self._state.report(
-                    fl_ctx, "training", step, steps, loss=None if self._algorithm.sums_reports else loss
+                    fl_ctx,
+                    "training",
+                    step,
+                    steps,
+                    loss=None if self._algorithm.sums_reports else loss,
+                    of_cases=self._settings.local_steps is None,
                 ),
             )
             self._journal.note_training()
@@ -180,13 +187,18 @@ class TaskHandlers:
         return to_reply(update, {} if self._algorithm.sums_reports else scores, report, model)
 
     def _report(self, participant: Participant, result: TrainingResult | None, started: float) -> SiteReport:
-        report = report_on(participant, result, time.monotonic() - started)
+        return self._hide(report_on(participant, result, time.monotonic() - started))
+
+    def _hide(self, report: SiteReport) -> SiteReport:
         return hide_summed(report, self._settings) if self._algorithm.sums_reports else report
 
     def _place(self, fl_ctx: FLContext, shareable: Shareable) -> SitePlace:
         site = read_site_settings(fl_ctx, self._task)
         role = site.role if self._participant is None else self._participant.data.role
-        return site_place(fl_ctx, site, shareable, role)
+        place = site_place(fl_ctx, site, shareable, role)
+        if self._run not in (None, place.run):
+            raise SiteRefusal("the server names another training than at the beginning of this job")
+        return place
 
     def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
@@ -253,8 +265,9 @@ class TaskHandlers:
         self._journal.note_gain(
             gain, patient_gains(pairs, evaluation), evaluation.metrics, participant.memory
         )
-        report = self._report(participant, None, started)
+        report = report_on(participant, None, time.monotonic() - started)
         report.steps, report.gain = min(steps, MOST_STEPS), gain
+        report = self._hide(report)
         return to_reply(None, {}, report, model)
 
     def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
@@ -264,6 +277,7 @@ class TaskHandlers:
 
             site = read_site_settings(fl_ctx, self._task)
             run = request.meta.get(RUN_META)
+            self._run = str(run)
             self._participant = start_participant(
                 site,
                 self._settings,

@@ -50,7 +50,7 @@ def validate_model(
         participant.personalize(weights, request.current_round),
         final=False,
         cancelled=lambda: abort.triggered,
-        on_case=lambda done, total: state.report(fl_ctx, "validating", done, total),
+        on_case=lambda done, total: state.report(fl_ctx, "validating", done, total, of_cases=True),
     )
     scores = evaluation.summarize(cases)
     return check_scores(scores, evaluation, final=False, cases=participant.data.validated)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, LocalRound, Outgoing
 from consilium.learning.algorithms.dialogue import LocalAnswer, SiteDialogue, SitePlace, UpdateOrigin
@@ -68,6 +69,7 @@ class SecAggDialogue(SiteDialogue):
         self._place: SitePlace | None = None
         self._session: SiteSession | None = None
         self._announced: SumAnnouncement | None = None
+        self._run: str | None = None
         self._feedback = ErrorFeedback()
 
     def enter(self, place: SitePlace) -> None:
@@ -105,6 +107,9 @@ class SecAggDialogue(SiteDialogue):
         assert place is not None
         if announced.round != origin.round_index + (0 if MODEL in sets else VALIDATION_ROUNDS):
             raise _declined("the update is of another round than the sum")
+        if place.run != self._run:  # the samples are drawn by this one, and openings remembered by the other
+            raise _declined("the update is of another training than the sum")
+        _require_round(origin, MODEL in sets)
         if announced.plan != plan_sum(
             self.settings, origin.learning, origin.rounds, origin.round_index, origin.received
         ):
@@ -164,7 +169,7 @@ class SecAggDialogue(SiteDialogue):
             subject=digest_statement("subject", place.run, announced.round),
         )
         message = _guarded(session.advertise).to_json()
-        self._session, self._announced = session, announced
+        self._session, self._announced, self._run = session, announced, place.run
         return LocalAnswer({"message": message})
 
     def _read_announcement(self, content: Mapping[str, Any]) -> SumAnnouncement:
@@ -182,6 +187,22 @@ class SecAggDialogue(SiteDialogue):
         if self._session is None:
             raise _declined("this site has no part in the sum: it did not advertise keys, or was restarted")
         return self._session
+
+
+def _require_round(origin: UpdateOrigin, updates: bool) -> None:
+    """Decline a sum that the job has not: each more of one model's cases and scores would show single ones.
+
+    The difference of two sums of them, with a site and without it, is exactly that site's.
+
+    Raises:
+        SiteRefusal: It is of updates after the last round, or without updates before its end.
+    """
+    if not updates and origin.round_index != origin.rounds:
+        raise _declined("scores are summed without updates after the last round only")
+    if updates and not 0 <= origin.round_index < origin.rounds:
+        raise _declined(
+            f"a job of {counted(origin.rounds, 'round')} has none of number {origin.round_index}, from 0"
+        )
 
 
 def _numbers(origin: UpdateOrigin, known: Collection[str]) -> dict[str, float]:
