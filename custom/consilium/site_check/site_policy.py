@@ -171,8 +171,8 @@ def check_scope(kit: Kit, job: SiteJob) -> tuple[SiteFinding, SiteSettings | Non
             f"{_PRIVACY}: a job can choose the scope {', '.join(looser)}, where fewer patients are enough "
             "for what leaves than in the one of this job, which demands less privacy or leaves out other "
             "withdrawn patients, or which remembers its patients elsewhere",
-            "give all scopes the same min_count, min_training_patients, state_dir, privacy and "
-            "withdrawn_patients, or remove that scope, unless it is meant",
+            "give all scopes the same min_count, min_training_patients, min_update_patients, state_dir, "
+            "privacy, hospital_noise and withdrawn_patients, or remove that scope, unless it is meant",
             data={"looser": looser},
         ), settings
     return SCOPE.ok(f"{_PRIVACY}: this site {settings.role}", data={"role": settings.role}), settings
@@ -229,6 +229,7 @@ def _asks_for_fewer(scope: SiteSettings, other: SiteSettings) -> bool:
     return (
         scope.min_count < other.min_count
         or scope.min_training_patients < other.min_training_patients
+        or scope.update_minimum < other.update_minimum
         or scope.state_dir != other.state_dir
         or scope.privacy.is_looser_than(other.privacy)
         or scope.withdrawn_patients != other.withdrawn_patients

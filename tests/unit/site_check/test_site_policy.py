@@ -159,7 +159,13 @@ def scopes(root, **other):
 
 
 @pytest.mark.parametrize(
-    "other", [{"min_count": 1}, {"min_training_patients": 1}, {"state_dir": "elsewhere"}]
+    "other",
+    [
+        {"min_count": 1},
+        {"min_training_patients": 1},
+        {"min_update_patients": 1},
+        {"state_dir": "elsewhere"},
+    ],
 )
 def test_a_second_scope_that_asks_for_less_is_named(root, kit, job, refused, other):
     scopes(root, **other)
