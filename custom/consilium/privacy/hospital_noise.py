@@ -45,7 +45,7 @@ class HospitalNoise(Settings):
         gt=0,
         le=MOST_EPSILON,
         description="Budget: the most that all jobs together may spend of the hospital as a whole, for ever; "
-        "default: no limit.",
+        "those of a task with its own dataset have a ledger, and a budget, of their own. Default: no limit.",
     )
     delta: float = Field(
         default=1e-4,
