@@ -134,6 +134,7 @@ def _training(settings: TrainingSettings, patients: int | None = None) -> Traini
         batch_size=learning.batch_size,
         local_steps=learning.local_steps,
         local_epochs=learning.local_epochs,
+        round_minutes=learning.round_minutes,
         sent=declared.sent,
         received=declared.received,
         numbers=dict(declared.numbers),

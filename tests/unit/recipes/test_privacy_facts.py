@@ -47,6 +47,7 @@ MATTERS = [
     (TRAINING, {"resume": "64e0768a-6d0c-4a5d-8a64-0f2b3a7f9c11"}, "resumes an interrupted job"),
     (TRAINING, {"learning.local_steps": 40, "learning.batch_size": 8}, "320 samples, in 40 steps of 8"),
     (TRAINING, {"learning.local_steps": None, "learning.local_epochs": 2.0}, "2 passes over all training"),
+    (TRAINING, {"learning.round_minutes": 2.5}, "or what 2.5 min allow"),
     (EVALUATION, {"min_patients": 30}, "at least 30 patients"),
     (EVALUATION, {"local_only": True}, "the hospital's own model"),
     (STATISTICS, {"min_count": 17}, "at least 17 patients"),

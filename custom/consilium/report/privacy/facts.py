@@ -44,6 +44,7 @@ class TrainingFacts:
         batch_size: Samples of a step.
         local_steps: Steps of a round; None where epochs are given.
         local_epochs: Epochs of a round; None where steps are given.
+        round_minutes: After which a site stops with the steps that it has made; None for never.
         sent: Names of the weight sets that the algorithm has a site send beside the update.
         received: Names of those that it receives beside the model.
         numbers: Plain numbers that it sends, each with its smallest and largest value.
@@ -67,6 +68,7 @@ class TrainingFacts:
     batch_size: int
     local_steps: int | None
     local_epochs: float | None
+    round_minutes: float | None = None
     sent: tuple[str, ...] = ()
     received: tuple[str, ...] = ()
     numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -53,11 +53,12 @@ def samples_of_round(kind: TrainingFacts) -> str:
     if kind.promise.epsilon is not None and kind.local_steps is not None:
         drawn = counted(kind.batch_size, "patient")
         return f"{drawn} on average in each of {counted(kind.local_steps, 'step')}, drawn at random"
+    most = f", or what {kind.round_minutes:g} min allow" if kind.round_minutes is not None else ""
     if kind.local_steps is None:
         passes = counted(kind.local_epochs, "pass", "passes")
-        return f"{passes} over all training cases, {counted(kind.batch_size, 'sample')} a step"
+        return f"{passes} over all training cases, {counted(kind.batch_size, 'sample')} a step{most}"
     samples = counted(kind.local_steps * kind.batch_size, "sample")
-    return f"{samples}, in {counted(kind.local_steps, 'step')} of {kind.batch_size}"
+    return f"{samples}, in {counted(kind.local_steps, 'step')} of {kind.batch_size}{most}"
 
 
 def combination(kind: TrainingFacts) -> str:
