@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
 from consilium.learning.weights import Weights, WeightSets
 
 
@@ -78,14 +75,13 @@ class RoundTime:
         """Seconds since the start."""
         return time.monotonic() - self._started
 
-    def mark(self, patients: int) -> Tensor:
-        """Return uint8 `(1,)`: 1 if no further step begins.
+    def is_over(self, patients: int) -> bool:
+        """Return whether no further step begins.
 
         Args:
             patients: How many different patients the steps have shown.
         """
-        over = self._seconds is not None and self.seconds >= self._seconds and patients >= self._min_patients
-        return torch.tensor([over], dtype=torch.uint8)
+        return self._seconds is not None and self.seconds >= self._seconds and patients >= self._min_patients
 
 
 OnStep = Callable[[int, int, float | None], None]

@@ -154,7 +154,8 @@ class Trainer:
             if not withheld:
                 mean_loss.add(loss, self._patients(batch[2]))
             on_step(step + 1, steps, mean_loss.mean)
-            if clock.is_limited and any(self._ranks.union(clock.mark(mean_loss.patients))):
+            over = torch.tensor([clock.is_over(mean_loss.patients)], dtype=torch.uint8)
+            if clock.is_limited and any(self._ranks.union(over)):
                 break  # in every process
         if mean_loss.patients < self._min_patients and not withheld:
             raise SiteRefusal(
