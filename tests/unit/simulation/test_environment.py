@@ -51,7 +51,11 @@ def test_the_outcome_of_a_job_without_a_record_is_flare_s(tmp_path):
 def test_what_hospitals_say_of_their_files_reaches_their_settings(tmp_path):
     patients, accepted = tmp_path / "patients.csv", tmp_path / "accepted.csv"
     names = NamesAndLabels(
-        {"north": LabelConvention.BRATS_2023}, {"t1ce": ("T1_KM",)}, {"south": patients}, {"north": accepted}
+        conventions={"north": LabelConvention.BRATS_2023},
+        file_endings={"t1ce": ("T1_KM",)},
+        missing_inputs={"south": ("t2",)},
+        patients_files={"south": patients},
+        accepted_files={"north": accepted},
     )
     folders = {name: tmp_path / name for name in ("north", "south")}
     for folder in folders.values():
@@ -59,6 +63,7 @@ def test_what_hospitals_say_of_their_files_reaches_their_settings(tmp_path):
     sites = site_settings(folders, tmp_path / "out", frozenset(), names=names)
     assert [site.label_convention for site in sites.values()] == [LabelConvention.BRATS_2023, None]
     assert [site.file_endings for site in sites.values()] == [{"t1ce": ("T1_KM",)}] * 2
+    assert [site.missing_inputs for site in sites.values()] == [(), ("t2",)]
     assert [site.patients_file for site in sites.values()] == [None, patients]
     assert [site.accepted_findings for site in sites.values()] == [accepted, None]
 
