@@ -72,7 +72,7 @@ def one_thread():
 def group(site):
     """Two processes in a round that would take days; they are started again after a test that ends them."""
     data = prepare_site(site, ENDLESS)
-    group = WorkerGroup(TrainingSetup(ENDLESS, site, data.train), size=2, silence_s=20)
+    group = WorkerGroup(TrainingSetup(ENDLESS, site, data.train), size=2, silence_s=45)
     yield group
     pids = group.pids
     group.close()
