@@ -29,6 +29,8 @@ class LedgerFile:
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[int, int] | None = None
         """Device and number of the file that is open."""
+        self._size = 0
+        """Its bytes when it was last used; SQLite makes it no smaller."""
         self._checked: int | None = None
         """SQLite's count of what other connections have written, when the file was last checked."""
 
@@ -50,7 +52,7 @@ class LedgerFile:
         """Provide the open file; it is closed after any error, which undoes what was not committed.
 
         Raises:
-            OSError: It was replaced by another file since it was opened, or can't be opened.
+            OSError: It was replaced or shortened since it was opened, or can't be opened.
             sqlite3.Error: It can't be opened.
         """
         try:
@@ -60,7 +62,10 @@ class LedgerFile:
                 self._connection, self._opened = self._open(), identity
             elif self._opened != identity:
                 raise OSError("it was replaced by another file while this process ran")
+            elif found.st_size < self._size:
+                raise OSError("it was shortened while this process ran")
             yield self._connection
+            self._size = self.path.stat().st_size
         except BaseException:
             self.close()
             raise

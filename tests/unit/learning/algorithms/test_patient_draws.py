@@ -96,7 +96,7 @@ def test_augmentation_never_mixes_two_patients(cases):
 class Shifting(TinyMethod):
     """Shifts every sample by a number that is drawn."""
 
-    def augment(self, inputs, share, generator):
+    def augment(self, inputs, share, generator, settings):
         return inputs + torch.rand(len(inputs), generator=generator).reshape(-1, 1, 1, 1, 1)
 
 
