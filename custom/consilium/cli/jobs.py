@@ -9,6 +9,7 @@ import typer
 
 from consilium.cli.options import Changes, StartFrom
 from consilium.cli.terminal import loading, say, say_result
+from consilium.counts import counted
 from consilium.default_task import training_job
 
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ def _say_costs(recipe: JobRecipe) -> None:
 
     parameters = count_parameters(settings.learning)
     say(
-        f"a round of {settings.min_sites} hospitals and {parameters:,} parameters, without training and the "
-        f"network's time (processor time as measured on {MEASURED_ON}):",
+        f"a round of {counted(settings.min_sites, 'hospital')} and {parameters:,} parameters, without "
+        f"training and the network's time (processor time as measured on {MEASURED_ON}):",
         err=True,
     )
     for cost in round_costs(parameters, settings.min_sites, settings.algorithm.ring_bits):

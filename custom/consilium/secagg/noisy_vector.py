@@ -49,7 +49,7 @@ def noise_levels(noise_multiplier: float, sites: int) -> int:
     levels = math.floor(math.sqrt(sites * NOISE_VARIANCE) / noise_multiplier)
     if levels < 1:
         raise ConfigurationError(
-            f"noise of {noise_multiplier:g} norms from {sites} sites has no whole step left for the updates; "
+            f"noise of {noise_multiplier:g} norms has no whole step left for the updates (sites: {sites}); "
             f"allowed: at most {math.sqrt(sites * NOISE_VARIANCE):g}"
         )
     return levels
@@ -100,8 +100,8 @@ def round_within(
     spare = flat.size / 4 + _SPARE * (levels + math.sqrt(flat.size) / 2)
     if spare >= levels**2:
         raise TrainingError(
-            f"{flat.size} weights can't be rounded to a norm of {levels} steps; less noise or a smaller "
-            "network leaves more of them"
+            f"the update can't be rounded to so small a norm (weights: {flat.size}, steps in the norm: "
+            f"{levels}); less noise or a smaller network leaves more steps"
         )
     flat *= min(1.0, math.sqrt(levels**2 - spare) / norm) if norm else 1.0
     for _ in range(_ROUNDINGS):

@@ -66,10 +66,14 @@ learning = st.builds(
     ).filter(fits),
     effort,
 )
-aggregation = st.one_of(
-    some(rule=st.sampled_from(["mean", "median"]), max_site_share=number(0.01, 1)),
-    st.fixed_dictionaries({"rule": st.just("trimmed_mean")}, optional={"trim_share": number(0.01, 0.49)}),
+weighted_rules = st.one_of(
+    some(max_site_share=number(0.01, 1)),
     st.fixed_dictionaries({"rule": st.just("clipped_mean")}, optional={"clip_ratio": number(0.01, 100)}),
+)
+aggregation = st.one_of(
+    weighted_rules,
+    st.fixed_dictionaries({"rule": st.just("median")}, optional={"max_site_share": number(0.01, 1)}),
+    st.fixed_dictionaries({"rule": st.just("trimmed_mean")}, optional={"trim_share": number(0.01, 0.49)}),
 )
 INITIAL = {
     "digest": f"sha256:{'0a' * 32}",
@@ -119,9 +123,15 @@ algorithms = {
     FedPIDRecipe: {"last_drop": number(0, 0.5), "whole_drop": number(0, 0.5)},
     DittoRecipe: {"strength": number(0, 10)},
 }
+# Algorithms that set the sites' weights are for rules that have weights.
+excluded = {FedPIDRecipe: {"aggregation": weighted_rules}}
 training = st.one_of(
     *(
-        recipe_of(kind, {**TRAINING_FIELDS, "algorithm": some(**settings)}, learning=learning)
+        recipe_of(
+            kind,
+            {**TRAINING_FIELDS, **excluded.get(kind, {}), "algorithm": some(**settings)},
+            learning=learning,
+        )
         for kind, settings in algorithms.items()
     )
 )

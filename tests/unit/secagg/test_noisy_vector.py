@@ -119,7 +119,7 @@ def test_rounding_that_would_be_too_long_is_towards_zero():
 
 
 def test_too_few_steps_for_a_network_are_named():
-    with pytest.raises(TrainingError, match=f"{VALUES} weights can't be rounded to a norm of 60 steps"):
+    with pytest.raises(TrainingError, match=f"weights: {VALUES}, steps in the norm: 60"):
         round_within(MODEL, levels=60, step=1.0, weight=1.0, generator=rounding_generator())
     with pytest.raises(ConfigurationError, match="no whole step left"):
         noise_levels(1e5, 3)
