@@ -14,6 +14,9 @@ TEST: Final = "test"
 LOCAL_ONLY: Final = "local_only"
 EVALUATE: Final = "evaluate"
 
+TASK_READY_TOPIC: Final = "consilium.task_ready"
+"""Message from the server to sites of a job that wait: a task is ready for them. It carries nothing else."""
+
 REASON_HEADER: Final = "consilium.reason"
 """Header of a refusal: one sentence for the operator, with nothing in it about a patient or a path."""
 

@@ -100,6 +100,12 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.private.fed.client.admin.FedAdminAgent": (
         "24b700d69a24624568327166939f17575071d2292ddc0a81ca9d5bc79d0d7d0f"
     ),
+    "nvflare.private.fed.client.client_runner.ClientRunner": (
+        "2786d4890112959c499384acc7abfc8ddea573ba4fd03ee72a821efa3e9c3f5d"
+    ),
+    "nvflare.private.fed.client.client_runner.ClientRunner.fetch_and_run_one_task": (
+        "82bdf8343bff4d0aa34a67f4751f49b9d8ffb5c203468465eed87514412c97f4"
+    ),
     "nvflare.private.fed.client.scheduler_cmds.StartJobProcessor.process": (
         "c5acbca6e3f020743ff6d6ea6720f3599f0d4fbb91d5ce2d017d33e4deff95fb"
     ),

@@ -26,6 +26,7 @@ from nvflare.private.defs import TrainingTopic
 from nvflare.private.stream_runner import TOPIC_STREAM_ABORT, TOPIC_STREAM_REQUEST
 from nvflare.widgets.fed_event import FED_EVENT_TOPIC
 
+from consilium.federation.message_names import TASK_READY_TOPIC
 from consilium.federation.monitoring.job_outcomes import JOB_ENDED_TOPIC
 from consilium.guard.parties import Kind
 
@@ -68,7 +69,7 @@ MESSAGES: Final[Mapping[tuple[Kind, Kind], Topics]] = {
     },
     (Kind.SITE_JOB, Kind.SERVER_JOB): {
         CellChannel.AUX_COMMUNICATION: frozenset(
-            {ReservedTopic.END_RUN, ReservedTopic.ABORT_ASK, JOB_ENDED_TOPIC}
+            {ReservedTopic.END_RUN, ReservedTopic.ABORT_ASK, JOB_ENDED_TOPIC, TASK_READY_TOPIC}
         ),
         **_LARGE_OBJECTS,
     },

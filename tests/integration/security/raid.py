@@ -27,7 +27,14 @@ NAMED = {
     "server_command": {"abort", "app_command", "get_task", "handle_dead_job", "show_stats", "submit_update"},
     "server_parent_listener": {"get_clients", "heartbeat", "update_run_status"},
     "hci_channel": {"command"},
-    "aux_communication": {"fed.event", "__end_run__", "__do_task__", "__abort_task__", "consilium.job_ended"},
+    "aux_communication": {
+        "fed.event",
+        "__end_run__",
+        "__do_task__",
+        "__abort_task__",
+        "consilium.job_ended",
+        "consilium.task_ready",
+    },
     "download_service__": {"download_service__download", "download_service__source_failure"},
     "workspace_transfer": {"prepare_download", "publish_results"},
 }

@@ -55,6 +55,8 @@ class Engine:
         cell = SimpleNamespace(update_fobs_context=self.fobs_context.update, byte_receiver=receiver)
         self.server = SimpleNamespace(command_agent=SimpleNamespace(cell=cell))
         self.aux_handlers: dict[str, Callable[..., Any]] = {}
+        self.sent: list[tuple[str, Any, Any]] = []
+        """Topic, sites and content of each message."""
         self.events: list[tuple[str, Any]] = []
         self.on_event: Callable[[str, Any], None] = lambda event, data: None
         self._manager = FLContextManager(engine=self, identity_name="north", job_id=job_id)
@@ -78,8 +80,11 @@ class Engine:
     def register_aux_message_handler(self, topic: str, message_handle_func: Callable[..., Any]) -> None:
         self.aux_handlers[topic] = message_handle_func
 
-    def send_aux_request(self, *, topic: str, request: Any, fl_ctx: FLContext, **_: Any) -> dict[str, Any]:
+    def send_aux_request(
+        self, *, targets: Any, topic: str, request: Any, fl_ctx: FLContext, **_: Any
+    ) -> dict[str, Any]:
         """Hand a message to the handler of this very process: sender and receiver are one here."""
+        self.sent.append((topic, targets, dict(request)))
         handler = self.aux_handlers.get(topic)
         return {"north": handler(topic, request, fl_ctx)} if handler else {}
 

@@ -28,6 +28,7 @@ from consilium.federation.message_names import (
     LEFT_OUT_HEADER,
     REASON_HEADER,
     REPORT_META,
+    TASK_READY_TOPIC,
     VERSIONS_META,
 )
 from consilium.federation.monitoring.job_events import (
@@ -136,6 +137,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         grow_callback_pool(len(sites))
         announce(self, TASK_ASKED, task=task, sites=sites, seconds=deadline_seconds)
         self.send_model(task_name=task, data=question, targets=sites, callback=self._receive)
+        self._wake(sites)
         began = time.monotonic()
         end = began + deadline_seconds
         graced = False
@@ -247,6 +249,17 @@ class SiteController(ModelController):  # type: ignore[misc]
             if isinstance(result, RejectedShareable):
                 return self.reject(client_name, reason, code)
             return self.set_aside(client_name, Absence(reason, code, result.get_header(LEFT_OUT_HEADER)))
+
+    def _wake(self, sites: list[str]) -> None:
+        """Have sites that wait request their task now; one that the message doesn't reach does so later."""
+        self.engine.send_aux_request(
+            targets=sites,
+            topic=TASK_READY_TOPIC,
+            request=Shareable(),
+            timeout=0.0,
+            fl_ctx=self.fl_ctx,
+            optional=True,
+        )
 
     def _absence(self, site: str, since: float, silence_seconds: float) -> str | None:
         tasks = self.communicator

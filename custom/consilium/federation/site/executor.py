@@ -26,6 +26,7 @@ from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.replies import to_refusal
 from consilium.federation.site.state import StateReporter
 from consilium.federation.site.task_handlers import Handler, TaskHandlers
+from consilium.federation.site.task_wait import wait_for_wake_ups
 from consilium.federation.transport.set_up import set_up_peer
 from consilium.learning.algorithms import DEFAULT_ALGORITHM, parse_algorithm
 from consilium.process_limits import can_start_threads
@@ -88,6 +89,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         """Open the site's journal of the job; free data and weights when the job ends."""
         if event_type == EventType.START_RUN:
             set_up_peer()
+            wait_for_wake_ups(fl_ctx.get_engine())
             self._journal.begin(fl_ctx)
             # Torch and MONAI take seconds to load. Here the server loads them at the same time, to draw the
             # first weights; in the first task it would wait for this site. They don't load with this module,

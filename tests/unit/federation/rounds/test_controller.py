@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from nvflare.apis.shareable import Shareable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 from consilium.errors import ConfigurationError
 from consilium.federation.message_names import (
     PREPARE,
+    TASK_READY_TOPIC,
     TEST,
     TRAIN,
     VALIDATE,
@@ -35,6 +37,14 @@ def test_every_round_moves_the_model_by_the_weighted_mean(run):
     counts = {"validation_cases": 1, "validation_patients": 1, "test_cases": 1}
     assert first["south"].report == SiteReport(role="trains", train_cases=3, steps=16, **counts)
     assert not panics(engine)
+
+
+def test_sites_that_have_a_task_are_woken_by_a_message_without_content(run):
+    north, south = Site(), Site()
+    _, engine = run({"north": north, "south": south})
+    woken = [(sites, content) for topic, sites, content in engine.sent if topic == TASK_READY_TOPIC]
+    assert len(woken) == len(north.seen)
+    assert all(sorted(sites) == ["north", "south"] and content == Shareable() for sites, content in woken)
 
 
 def test_scores_stand_with_the_model_that_they_were_made_with(run):
