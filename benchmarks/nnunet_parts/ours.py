@@ -26,7 +26,8 @@ from consilium.learning.schedule import Schedule
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import MODEL
 from consilium.participant.site_data import SiteData, prepare_site
-from consilium.participant.site_settings import SiteSettings, list_installed
+from consilium.participant.site_settings import SiteSettings
+from consilium.participant.task_data import list_installed
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores
 from consilium.tasks.segmentation.regions import join_regions, to_regions

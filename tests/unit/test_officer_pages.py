@@ -9,6 +9,7 @@ from consilium.cli.main import app
 from consilium.records.bounds import MOST_ENTRIES
 from consilium.report.privacy.statement import (
     DataFlow,
+    HospitalProtection,
     OfferedProtection,
     PrivacyStatement,
     SpentBudget,
@@ -45,6 +46,7 @@ def test_every_command_of_the_template_exists():
         ("flows[]", DataFlow),
         ("sections[]", StatementSection),
         ("protection", OfferedProtection),
+        ("hospital", HospitalProtection),
         ("budget", SpentBudget),
     ],
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from consilium.cli.options import TRAINING_PATIENTS, Json, KitFolder
 from consilium.cli.terminal import loading, say, say_error, say_json
-from consilium.errors import RefusalCode, SiteRefusal
+from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 
 if TYPE_CHECKING:
     from consilium.participant.ledger_summary import LedgerSummary
@@ -55,6 +56,13 @@ A step draws 8 of them on average, and a round has 40 steps, unless --batch and 
 is needed. For a level of protection instead of an epsilon, in more rounds:
 
   $ consilium ledger plan --level formal --training-patients 120 --rounds 50
+
+For noise that hides the hospital as a whole (hospital_noise), which is no protection by patient: the noise
+that an epsilon of 8 takes, and the epsilon of a noise multiplier of 2.5:
+
+  $ consilium ledger plan --unit hospital --epsilon 8 --rounds 20
+
+  $ consilium ledger plan --unit hospital --noise 2.5 --rounds 20
 """
 
 Task = Annotated[
@@ -116,18 +124,35 @@ def verify(
             "the head is of another site. Restore both of its files from their newest copy."
         )
         raise typer.Exit(DAMAGED)
-    say(f"{counted(len(content.entries), 'payment')}, as this site wrote them", err=True)
-    say(content.head or "nothing was paid yet", err=not content.head)
+    if not content.events:
+        say("The ledger is empty: no job has trained on patients of this site yet.", err=True)
+    else:
+        say(f"{counted(len(content.entries), 'payment')}, as this site wrote them", err=True)
+    if content.head:
+        say(content.head)
 
 
 @app.command("plan", epilog=_PLAN_EPILOG)
 def plan(
-    patients: Annotated[int, typer.Option("--training-patients", help=TRAINING_PATIENTS, show_default=False)],
+    patients: Annotated[
+        int | None, typer.Option("--training-patients", help=TRAINING_PATIENTS, show_default=False)
+    ] = None,
+    unit: Annotated[
+        str,
+        typer.Option(
+            metavar="UNIT",
+            help="Whose presence the noise hides: patient (DP-SGD) or hospital (hospital_noise).",
+        ),
+    ] = "patient",
     epsilon: Annotated[
         float | None,
         typer.Option(
-            help="Most that the whole job may spend of a patient. Default: the level's.", show_default=False
+            help="Most that the whole job may spend of the unit. Default: the level's.", show_default=False
         ),
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="Noise multiplier of a hospital, in place of --epsilon.", show_default=False),
     ] = None,
     level: Annotated[
         str | None,
@@ -139,20 +164,40 @@ def plan(
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of the job.")] = 10,
-    steps: Annotated[int, typer.Option(help="Steps of a round.")] = 40,
-    batch: Annotated[int, typer.Option(help="Patients that a step draws, on average.")] = 8,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of a round. Default: 40.", show_default=False)
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Patients that a step draws, on average. Default: 8.", show_default=False),
+    ] = None,
     delta: Annotated[
-        float | None, typer.Option(help="Default: 0.1 divided by the patients.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Default: 0.1 divided by the patients, or 0.0001 for a hospital.", show_default=False
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Find the noise of a job with differential privacy, and what each of its rounds spends."""
+    values = {"epsilon": epsilon, "delta": delta, "rounds": rounds}
+    of_patient = {"level": level, "patients": patients, "batch": batch, "steps": steps}
+    of_hospital = {"noise_multiplier": noise}
+    own, others = (of_hospital, of_patient) if unit == "hospital" else (of_patient, of_hospital)
+    given = {name: value for name, value in {**values, **own}.items() if value is not None}
     with loading("the accountant"):
-        from consilium.privacy.planning import PlannedJob, plan_noise
+        from consilium.privacy.planning import (
+            PlannedHospitalNoise,
+            PlannedJob,
+            plan_hospital_noise,
+            plan_noise,
+        )
 
-        values = {"epsilon": epsilon, "level": level, "delta": delta, "patients": patients}
-        values |= {"batch": batch, "steps": steps, "rounds": rounds}
-        planned = plan_noise(PlannedJob.parse(values, source="the options"))
+        _check_options(unit, others)
+        if unit == "hospital":
+            planned = plan_hospital_noise(PlannedHospitalNoise.parse(given, source="the options"))
+        else:
+            planned = plan_noise(PlannedJob.parse(given, source="the options"))
     if as_json:
         say_json(planned.as_json())
     else:
@@ -204,6 +249,23 @@ def _print_summary(summary: LedgerSummary) -> None:
         )
 
 
+def _check_options(unit: str, others: Mapping[str, object]) -> None:
+    """Reject an unknown unit, and options of the other one.
+
+    Raises:
+        ConfigurationError: There is one.
+    """
+    if unit not in ("patient", "hospital"):
+        raise ConfigurationError(f"--unit is {unit!r}; allowed: patient, hospital")
+    options = {"patients": "--training-patients", "noise_multiplier": "--noise"}
+    given = [options.get(name, f"--{name}") for name, value in others.items() if value is not None]
+    if given:
+        other = "patient" if unit == "hospital" else "hospital"
+        raise ConfigurationError(
+            f"{', '.join(given)} can't be used with --unit {unit}; leave out what is of --unit {other}"
+        )
+
+
 def _print_plan(plan: PlannedNoise) -> None:
     from consilium.report.terminal import Terminal, folding_table
 
@@ -212,6 +274,12 @@ def _print_plan(plan: PlannedNoise) -> None:
     for number, spent in plan.epsilon_by_round:
         table.add_row(str(number), f"{plan.noise_multiplier:.4g}", f"{spent:.3g}")
     console.print(table)
+    if plan.level is None:
+        console.print(
+            f"noise {plan.noise_multiplier:.4g} times the norm of a whole update, in every round; delta "
+            f"{plan.delta:.3g}; it hides the hospital and is no protection by patient"
+        )
+        return
     console.print(
         f"noise {plan.noise_multiplier:.4g} times the clipping norm; a step draws a patient with probability "
         f"{plan.sampling_rate:.3g}; delta {plan.delta:.3g}; level {plan.level.value}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from functools import cached_property
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode, SiteRefusal, TrainingError
@@ -15,27 +14,11 @@ from consilium.participant.register_files import read_register
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.accounting import epsilon_spent, is_within
-from consilium.privacy.hospital_noise import HospitalNoise
+from consilium.privacy.hospital_noise import USUAL_HOSPITAL_DELTA, RoundNoise
 from consilium.privacy.ledger import PrivacyLedger
 from consilium.privacy.ledger_entry import LedgerContent, Payment
 from consilium.privacy.mechanism import SampledGaussian
 from consilium.privacy.spending import hospital_mechanisms
-
-_DELTA: Final[float] = HospitalNoise.model_fields["delta"].default
-"""At which delta a job counts the noise of a sum, where the hospital demands none."""
-
-
-@dataclass(frozen=True)
-class RoundNoise:
-    """What hides the hospital in one round.
-
-    Attributes:
-        mechanism: As the ledger has it.
-        added: Noise that the site adds to its own update; None where that of the sum is enough.
-    """
-
-    mechanism: SampledGaussian
-    added: HospitalNoise | None = None
 
 
 def describe_uncovered(site: SiteSettings, algorithm: AlgorithmSettings) -> str | None:
@@ -120,7 +103,7 @@ class HospitalPayments:
         chosen = self._choose()
         if chosen is not None and rounds:
             more = chosen.mechanism.repeat(rounds)
-            self._require_budget(self._ledger().read(), more, counted(rounds, "round"))
+            self._require_budget(self._ledger.read(), more, counted(rounds, "round"))
 
     def pay(self, round_index: int) -> None:
         """Pay for an attempt at a round, of which nothing has left before.
@@ -136,8 +119,8 @@ class HospitalPayments:
             return
         register = read_register(self._site)
         patients = frozenset(register.pseudonym(case.patient) for case in self._data.train)
-        delta = self._own.delta if self._own else _DELTA
-        self._ledger().pay(
+        delta = self._own.delta if self._own else USUAL_HOSPITAL_DELTA
+        self._ledger.pay(
             Payment(
                 job=self._job,
                 run=self._run,
@@ -167,15 +150,18 @@ class HospitalPayments:
             raise TrainingError("no update leaves whose noise the site's ledger has not paid")
         return update if paid.added is None else hide_hospital(update, paid.added)
 
+    def close(self) -> None:
+        """Close the ledger's file; a later payment opens it again."""
+        if "_ledger" in vars(self):
+            self._ledger.close()
+
     def _choose(self) -> RoundNoise | None:
         """The stronger of the hospital's own noise and the sum's; None without any, or without training."""
         if not self._data.train:
             return None
-        of_sum = self._of_sum()
-        if self._own is not None and (of_sum is None or of_sum < self._own.noise_multiplier):
-            return RoundNoise(self._own.mechanism, self._own)
-        return None if of_sum is None else RoundNoise(SampledGaussian(noise_multiplier=of_sum))
+        return RoundNoise.stronger(self._own, self._of_sum())
 
+    @cached_property
     def _ledger(self) -> PrivacyLedger:
         return PrivacyLedger(self._site.state_dir, read_register(self._site).ledger_key)
 

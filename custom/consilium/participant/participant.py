@@ -256,8 +256,9 @@ class Participant:
     def close(self) -> None:
         """End the processes that were started for training, and close the site's ledger."""
         self._learner.close()
-        if self._payments is not None:
-            self._payments.close()
+        for payments in (self._payments, self._hospital):
+            if payments is not None:
+                payments.close()
 
 
 def _processes(data: SiteData, learning: LearningSettings, compute: ComputeSettings) -> int:

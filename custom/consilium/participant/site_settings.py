@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,32 +11,13 @@ from typing_extensions import Self
 from consilium.data.split import SetShares
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.compute_settings import ComputeSettings
+from consilium.participant.task_data import TaskData, describe_input_problem
 from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.settings import Name, Settings
-from consilium.tasks.registry import TASKS, get_task, is_built_in, task_names, unlisted_reason
+from consilium.tasks.registry import TASKS, is_built_in, unlisted_reason
 
 Role = Literal["trains", "evaluates"]
-
-
-class TaskData(Settings):
-    """A hospital's settings for one task: the folder of its cases, and how to read them.
-
-    Without a `dataset` of its own, what is not given here is as for all tasks. With one, it is about other
-    files, and nothing else of the site's settings describes them.
-    """
-
-    dataset: Path | None = Field(
-        default=None, description="Folder with the cases of this task; default: the site's dataset."
-    )
-    label_convention: str | None = Field(default=None, max_length=64, description="One that the task knows.")
-    patients_file: Path | None = None
-    file_endings: dict[str, tuple[str, ...]] = Field(default={})
-    missing_inputs: tuple[Name, ...] = Field(default=(), max_length=16)
-    accepted_findings: Path | None = None
-    subgroups_file: Path | None = None
-    local_only_model: Path | None = None
-    withdrawn_patients: Path | None = None
 
 
 class SiteSettings(ComputeSettings):
@@ -247,11 +227,12 @@ class SiteSettings(ComputeSettings):
     def _names_are_of_inputs(self) -> Self:
         """A typing error in the name of an input would leave out every case, and only once a job runs."""
         for name, own in self.tasks.items():
-            if problem := _input_problem(name, own.file_endings, own.missing_inputs):
+            if problem := describe_input_problem(name, own.file_endings, own.missing_inputs):
                 raise ValueError(f"tasks.{name}.{problem}")
         if self.file_endings or self.missing_inputs:
             problems = [
-                _input_problem(name, self.file_endings, self.missing_inputs) for name in (*TASKS, *self.tasks)
+                describe_input_problem(name, self.file_endings, self.missing_inputs)
+                for name in (*TASKS, *self.tasks)
             ]
             if all(problems):  # for all tasks, so it is enough that one of them knows these inputs
                 raise ValueError(problems[-1])
@@ -271,31 +252,6 @@ class SiteSettings(ComputeSettings):
                     "another folder, or make it the site's dataset"
                 )
         return self
-
-
-def list_installed() -> dict[str, TaskData]:
-    """Return an entry for every task of another package that is installed here.
-
-    For a federation in which one person decides for all sites: a simulation, or a proof of concept.
-    """
-    return {name: TaskData() for name in task_names() if not is_built_in(name)}
-
-
-def _input_problem(task: str, endings: Mapping[str, Sequence[str]], missing: Sequence[str]) -> str | None:
-    """What is wrong with names of a task's inputs; None if nothing, or if the task is not installed here."""
-    if not endings and not missing:
-        return None
-    try:
-        case_format = get_task(task).cases
-    except ConfigurationError:
-        return None  # said where a job asks for it
-    try:
-        case_format.check_endings(endings)
-        if missing:
-            case_format.lacking(missing)
-    except ConfigurationError as error:
-        return str(error)
-    return None
 
 
 def _below(workspace: Path, settings: Settings) -> dict[str, Path]:

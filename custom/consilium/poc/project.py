@@ -13,7 +13,8 @@ import yaml
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.federation.site.local_settings import PROPERTY
-from consilium.participant.site_settings import SiteSettings, list_installed
+from consilium.participant.site_settings import SiteSettings
+from consilium.participant.task_data import list_installed
 from consilium.process_limits import available_cores
 from consilium.provisioning.project_file import read_project_file
 

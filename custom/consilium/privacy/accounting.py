@@ -29,6 +29,9 @@ _ORDERS: Final = (
 )
 """Rényi orders, larger and smaller ones than Opacus' as well: its own are for an epsilon around 1."""
 
+_FEW_ORDERS: Final = _ORDERS[::6]
+"""Enough to begin a search with: fewer orders find a larger bound, in a sixth of the time."""
+
 _DELTA_SHARE: Final = 1e-3
 """Of delta, for errors of the discretization: as Opacus chooses it."""
 
@@ -123,7 +126,7 @@ def _bound(mechanisms: tuple[SampledGaussian, ...], delta: float) -> float:
         return 0.0
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # about orders at the ends
-        return _by_orders(mechanisms, delta)
+        return _by_orders(mechanisms, delta, _ORDERS)
 
 
 @lru_cache(maxsize=4096)
@@ -140,29 +143,24 @@ def _epsilon(mechanisms: tuple[SampledGaussian, ...], delta: float) -> float:
     return min(bound, max(by_grid, 0.0)) if math.isfinite(by_grid) else bound
 
 
-def _by_orders(mechanisms: Sequence[SampledGaussian], delta: float) -> float:
+def _by_orders(mechanisms: Sequence[SampledGaussian], delta: float, orders: Sequence[float]) -> float:
     from opacus.accountants.analysis.rdp import get_privacy_spent
 
-    divergences = np.zeros(len(_ORDERS))
+    divergences = np.zeros(len(orders))
     for one in mechanisms:
-        divergences += [_divergence(one, order) for order in _ORDERS]
-    epsilon, _ = get_privacy_spent(orders=list(_ORDERS), rdp=divergences, delta=delta)
+        of_step = [_divergence(one.noise_multiplier, one.sampling_rate, float(order)) for order in orders]
+        divergences += np.multiply(of_step, one.steps)
+    epsilon, _ = get_privacy_spent(orders=list(orders), rdp=divergences, delta=delta)
     return max(float(epsilon), 0.0) if math.isfinite(epsilon) else math.inf
 
 
-def _divergence(mechanism: SampledGaussian, order: float) -> float:
-    """Rényi divergence of an order; infinite where it can't be computed, so that others decide."""
+@lru_cache(maxsize=1 << 16)
+def _divergence(noise_multiplier: float, sampling_rate: float, order: float) -> float:
+    """Rényi divergence of one step; infinite where it can't be computed, so that other orders decide."""
     from opacus.accountants.analysis.rdp import compute_rdp
 
     try:
-        value = float(
-            compute_rdp(
-                q=mechanism.sampling_rate,
-                noise_multiplier=mechanism.noise_multiplier,
-                steps=mechanism.steps,
-                orders=float(order),
-            )
-        )
+        value = float(compute_rdp(q=sampling_rate, noise_multiplier=noise_multiplier, steps=1, orders=order))
     except (ArithmeticError, ValueError):
         return math.inf
     return value if value >= 0 else math.inf
@@ -225,13 +223,15 @@ def _noise_multiplier(epsilon: float, delta: float, rate: float, steps: int) -> 
 
 
 def _enough_by_orders(epsilon: float, delta: float, rate: float, steps: int) -> float:
-    """A noise multiplier that suffices; the smallest by Rényi orders, within a hundredth."""
+    """A noise multiplier that suffices; the smallest by a few Rényi orders, within a hundredth."""
     low, high = math.log(SMALLEST_NOISE), math.log(LARGEST_NOISE)
-    while high - low > 0.01:
-        middle = (low + high) / 2
-        mechanism = SampledGaussian(noise_multiplier=math.exp(middle), sampling_rate=rate, steps=steps)
-        enough = _bound((mechanism,), delta) <= epsilon
-        low, high = (low, middle) if enough else (middle, high)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # about orders at the ends
+        while high - low > 0.01:
+            middle = (low + high) / 2
+            mechanism = SampledGaussian(noise_multiplier=math.exp(middle), sampling_rate=rate, steps=steps)
+            enough = _by_orders([mechanism], delta, _FEW_ORDERS) <= epsilon
+            low, high = (low, middle) if enough else (middle, high)
     return min(math.exp(high), LARGEST_NOISE)
 
 

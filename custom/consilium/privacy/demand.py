@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from consilium.counts import counted
-from consilium.privacy.promise import MOST_EPSILON, PrivacyLevel, PrivacyPromise
+from consilium.privacy.promise import MOST_EPSILON, PrivacyLevel, PrivacyPromise, allows_more
 from consilium.settings import MAX_SITES, Settings
 
 
@@ -87,8 +86,8 @@ class PrivacyDemand(Settings):
         """Return whether a job that another demand declines may pass this one."""
         return (
             not self.level.reaches(other.level)
-            or _most(self.epsilon) > _most(other.epsilon)
-            or _most(self.job_epsilon) > _most(other.job_epsilon)
+            or allows_more(self.epsilon, other.epsilon)
+            or allows_more(self.job_epsilon, other.job_epsilon)
             or self.delta > other.delta
             or self.min_sites < other.min_sites
             or (other.secure_aggregation and not self.secure_aggregation)
@@ -130,10 +129,6 @@ class PrivacyDemand(Settings):
         if self.secure_aggregation and not promise.secure_aggregation:
             return "it demands secure aggregation, and in this job the server sees single updates"
         return None
-
-
-def _most(epsilon: float | None) -> float:
-    return math.inf if epsilon is None else epsilon
 
 
 def _offer(promise: PrivacyPromise) -> str:

@@ -8,18 +8,21 @@ most 2 C. No patient is clipped, so this is never a protection by patient, whate
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import Field
 
 from consilium.privacy.mechanism import SampledGaussian
-from consilium.privacy.promise import MOST_EPSILON
+from consilium.privacy.promise import MOST_EPSILON, allows_more
 from consilium.settings import Settings
 
 LEAST_HOSPITAL_NOISE: Final = 0.01
 MOST_HOSPITAL_NOISE: Final = 1e4
 """Noise multipliers that a hospital or a job may ask for."""
+
+USUAL_HOSPITAL_DELTA: Final = 1e-4
+"""At which delta a hospital's epsilon is counted, unless the hospital decides."""
 
 
 class HospitalNoise(Settings):
@@ -48,7 +51,7 @@ class HospitalNoise(Settings):
         "those of a task with its own dataset have a ledger, and a budget, of their own. Default: no limit.",
     )
     delta: float = Field(
-        default=1e-4,
+        default=USUAL_HOSPITAL_DELTA,
         ge=1e-10,
         le=0.01,
         description="At which delta the hospital's epsilon is counted.",
@@ -64,9 +67,34 @@ class HospitalNoise(Settings):
         return (
             self.noise_multiplier < other.noise_multiplier
             or self.delta > other.delta
-            or _most(self.epsilon) > _most(other.epsilon)
+            or allows_more(self.epsilon, other.epsilon)
         )
 
 
-def _most(epsilon: float | None) -> float:
-    return math.inf if epsilon is None else epsilon
+@dataclass(frozen=True)
+class RoundNoise:
+    """What hides the hospital in one round.
+
+    Attributes:
+        mechanism: As the ledger has it.
+        added: Noise that the site adds to its own update; None where that of the sum is enough.
+    """
+
+    mechanism: SampledGaussian
+    added: HospitalNoise | None = None
+
+    @classmethod
+    def stronger(cls, own: HospitalNoise | None, of_sum: float | None) -> RoundNoise | None:
+        """Return the stronger of a hospital's own noise and that of a sum; None without any.
+
+        Args:
+            own: What the hospital decides; None for no noise of its own.
+            of_sum: Noise multiplier of the sum, by the hospital's own policy; None without a noisy sum.
+
+        Example:
+            >>> RoundNoise.stronger(HospitalNoise(clip=0.5, noise_multiplier=2.0), 3.0).added is None
+            True
+        """
+        if own is not None and (of_sum is None or of_sum < own.noise_multiplier):
+            return cls(own.mechanism, own)
+        return None if of_sum is None else cls(SampledGaussian(noise_multiplier=of_sum))

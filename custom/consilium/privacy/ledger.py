@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,11 +21,11 @@ from consilium.privacy.ledger_entry import (
     Payment,
     Withdrawal,
     chain_hash,
-    read_event,
     write_patients,
 )
 from consilium.privacy.ledger_file import PATIENCE_S, LedgerFile
 from consilium.privacy.ledger_heads import LedgerHeads
+from consilium.privacy.ledger_verification import EMPTY, LedgerDamage, compare_heads, verify_entries
 
 LEDGER_FILE: Final = "privacy_ledger.sqlite"
 HEADS_FILE: Final = "privacy_ledger.heads"
@@ -51,8 +50,9 @@ class PrivacyLedger:
     An SQLite file in which the keyed hash of every entry covers all entries before it, with a file of these
     hashes beside it (`LedgerHeads`). A payment is on the disk when `pay` returns, so a process that is killed
     in the middle of a round has paid for it, and pays again when it repeats it. The ledger is verified
-    when it is opened; one that is damaged, shortened, of another site, or older than its hashes, is
-    refused, and so is every job that would have to pay. An attacker who restores older copies of both files,
+    when it is opened and whenever somebody else has written to it, and what this object has added since, at
+    its next use. One that is damaged, shortened, of another site, or older than its hashes, is refused, and
+    so is every job that would have to pay. An attacker who restores older copies of both files,
     or deletes both, is not found here: compare `LedgerContent.head` with a copy kept elsewhere.
 
     Args:
@@ -65,7 +65,9 @@ class PrivacyLedger:
         self._key = key
         self._file = LedgerFile(folder / LEDGER_FILE)
         self._heads = LedgerHeads(folder / HEADS_FILE)
-        self._verified = LedgerContent((), {})
+        self._verified = EMPTY
+        self._seen: Sequence[str] = ()
+        """Hashes of all entries that this object has verified or entered."""
 
     @property
     def path(self) -> Path:
@@ -79,10 +81,10 @@ class PrivacyLedger:
             SiteRefusal: If the ledger can't be trusted, read or locked.
         """
         if not self.path.exists() and not self._heads.path.exists():
-            return LedgerContent((), {})  # a person who looks leaves no file behind
+            return EMPTY  # a person who looks leaves no file behind
         with self._locked():
             if self._absent():
-                return LedgerContent((), {})
+                return EMPTY
             with self._file.connect() as connection:
                 return self._verify(connection)
 
@@ -158,7 +160,8 @@ class PrivacyLedger:
             connection.execute("INSERT INTO patient_sets VALUES (?, ?)", (entry.patients, patients))
         sequence, head = self._insert(connection, content.hashes, entry.model_dump_json())
         connection.execute("COMMIT")
-        self._heads.append([(sequence, head)])
+        self._seen = (*content.hashes, head)
+        self._heads.append(sequence, [head])
 
     def _absent(self) -> bool:
         """Whether nothing was ever paid here: neither file holds anything."""
@@ -186,13 +189,14 @@ class PrivacyLedger:
             connection.execute(statement)
         sequence, head = self._insert(connection, [], LedgerStart(time=_now()).model_dump_json())
         connection.execute("COMMIT")
-        self._heads.append([(sequence, head)])
+        self._heads.append(sequence, [head])
 
     def _verify(self, connection: sqlite3.Connection) -> LedgerContent:
         """Return the payments.
 
         Raises:
-            SiteRefusal: If anything is not as this site wrote it.
+            SiteRefusal: If a file is missing or damaged.
+            LedgerDamage: If anything is not as this site wrote it.
         """
         heads = self._read_heads()
         if heads is None:
@@ -200,66 +204,18 @@ class PrivacyLedger:
         if not heads and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
             self._begin(connection)
             heads = self._read_heads() or []
-        self._file.check_integrity(connection)
-        events, hashes = list(self._verified.events), list(self._verified.hashes)
-        # What this object has verified before is only compared: a job opens a ledger once, and pays often.
-        stored_hashes = [row[0] for row in connection.execute("SELECT hash FROM entries ORDER BY sequence")]
-        if stored_hashes[: len(hashes)] != hashes:
-            raise self._refusal("an entry was changed while this process ran")
-        rows = connection.execute(
-            "SELECT sequence, content, hash FROM entries ORDER BY sequence LIMIT -1 OFFSET ?", (len(hashes),)
-        )
-        for place, (sequence, content, stored) in enumerate(rows, start=len(hashes)):
-            expected = chain_hash(self._key, hashes[-1] if hashes else "", place, content)
-            if sequence != place or stored != expected:
-                raise self._refusal(f"entry {place} is damaged, or another site's")
-            hashes.append(expected)
-            event = read_event(content)
-            if isinstance(event, LedgerStart) != (place == 0):
-                raise self._refusal(f"entry {place} is none that belongs there")
-            if not isinstance(event, LedgerStart):
-                events.append(event)
-        self._compare(heads, hashes)
-        sets = self._read_sets(connection, {one.patients for one in events})
-        self._verified = LedgerContent(tuple(events), sets, tuple(hashes))
-        return self._verified
+        # A job opens a ledger once and pays often: as long as nobody else writes, what was verified stays so.
+        known = self._verified if self._file.is_unchanged(connection) else EMPTY
+        content = verify_entries(connection, self._key, known)
+        if content.hashes[: len(self._seen)] != self._seen:
+            raise LedgerDamage("its entries were replaced while this process ran")
+        compare_heads(heads, content.hashes)
+        if len(heads) < len(content.hashes):  # a power cut lost them
+            self._heads.append(len(heads), content.hashes[len(heads) :])
+        self._verified, self._seen = content, content.hashes
+        return content
 
-    def _compare(self, heads: list[tuple[int, str]], hashes: list[str]) -> None:
-        """Compare the ledger with its heads; those that a power cut lost are appended.
-
-        Raises:
-            SiteRefusal: If the ledger lacks an entry, or has another one.
-        """
-        if not hashes:
-            raise self._refusal("it has no entry")
-        for place, (sequence, head) in enumerate(heads):
-            if sequence != place:
-                raise self._refusal(f"line {place + 1} of {HEADS_FILE} is not of entry {place}")
-            if sequence >= len(hashes):
-                raise self._refusal(
-                    f"it ends with entry {len(hashes) - 1}, and {HEADS_FILE} lists later ones: it is an "
-                    "older copy"
-                )
-            if head != hashes[sequence]:
-                raise self._refusal(f"entry {sequence} is another one than {HEADS_FILE} lists")
-        if len(heads) < len(hashes):
-            self._heads.append([(place, hashes[place]) for place in range(len(heads), len(hashes))])
-
-    def _read_sets(self, connection: sqlite3.Connection, used: set[str]) -> dict[str, frozenset[str]]:
-        sets = {}
-        for stored, text in connection.execute("SELECT hash, patients FROM patient_sets"):
-            if stored in self._verified.sets:
-                sets[stored] = self._verified.sets[stored]
-                continue
-            members = json.loads(text)
-            if write_patients(members) != (text, stored) or stored not in used or not members:
-                raise self._refusal("a set of patients is damaged")
-            sets[stored] = frozenset(members)
-        if used - sets.keys():
-            raise self._refusal("a set of patients is missing")
-        return sets
-
-    def _read_heads(self) -> list[tuple[int, str]] | None:
+    def _read_heads(self) -> list[str] | None:
         try:
             return self._heads.read()
         except ValueError as error:
@@ -274,6 +230,8 @@ class PrivacyLedger:
                 yield
         except Timeout:
             raise self._refusal(f"another process has used it for more than {PATIENCE_S:.0f} s") from None
+        except LedgerDamage as damage:
+            raise self._refusal(str(damage)) from None
         except (sqlite3.Error, OSError, ValidationError, ValueError, TypeError, RecursionError) as error:
             raise self._refusal(f"{type(error).__name__}: {error}") from error
 

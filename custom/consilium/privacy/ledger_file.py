@@ -70,18 +70,22 @@ class LedgerFile:
             self.close()
             raise
 
-    def check_integrity(self, connection: sqlite3.Connection) -> None:
-        """Have SQLite check the file, unless nobody else has written since it was last checked.
+    def is_unchanged(self, connection: sqlite3.Connection) -> bool:
+        """Return whether nobody else has written since the last call.
+
+        If somebody has, or at the first call, SQLite checks the file.
 
         Raises:
             sqlite3.DatabaseError: It is damaged.
         """
         version = connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._checked:
-            return
+            return True
+        self._checked = None
         if (found := connection.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(str(found))
         self._checked = version
+        return False
 
     def close(self) -> None:
         """Close the file; the next use opens and checks it."""

@@ -10,12 +10,15 @@ from typing import Final
 
 _LINE: Final = re.compile(rb"([0-9]{1,18}) ([0-9a-f]{64})")
 
+_LONGEST_TAIL: Final = 128
+"""Bytes that hold the end of the last complete line: more than a line has."""
+
 
 class LedgerHeads:
     """The heads of a ledger, one a line: the number of an entry and its keyed hash.
 
     It is only ever appended to, after the entry itself is durable. It may be behind the ledger after a power
-    cut, and never ahead of it.
+    cut, and never ahead of it. All of it is compared with what was read before, and what is new is parsed.
 
     Args:
         path: The file.
@@ -23,6 +26,9 @@ class LedgerHeads:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read = b""
+        """The complete lines that `_hashes` is from."""
+        self._hashes: list[str] = []
 
     def create(self) -> None:
         """Make the empty file, durably; nothing changes where there is one."""
@@ -30,36 +36,54 @@ class LedgerHeads:
         os.fsync(descriptor)
         os.close(descriptor)
 
-    def read(self) -> list[tuple[int, str]] | None:
-        """Return the heads; None if there is no file. An incomplete last line is none.
+    def read(self) -> list[str] | None:
+        """Return the hash of every entry, in order; None if there is no file.
+
+        An incomplete last line is left out.
 
         Raises:
-            ValueError: If a line is damaged.
+            ValueError: If a line is damaged, or of another entry than its place says.
         """
         try:
-            *lines, _ = self.path.read_bytes().split(b"\n")
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return None
-        heads: list[tuple[int, str]] = []
-        for line in lines:
+        if not content.startswith(self._read):
+            self._read, self._hashes = b"", []
+        end = content.rfind(b"\n") + 1
+        hashes = list(self._hashes)
+        for line in content[len(self._read) : end].split(b"\n")[:-1]:
             found = _LINE.fullmatch(line)
             if found is None:
-                raise ValueError(f"line {len(heads) + 1} is damaged")
-            heads.append((int(found[1]), found[2].decode()))
-        return heads
+                raise ValueError(f"line {len(hashes) + 1} is damaged")
+            if int(found[1]) != len(hashes):
+                raise ValueError(f"line {len(hashes) + 1} is not of entry {len(hashes)}")
+            hashes.append(found[2].decode())
+        self._read, self._hashes = content[:end], hashes
+        return list(hashes)
 
-    def append(self, heads: Sequence[tuple[int, str]]) -> None:
+    def append(self, first: int, hashes: Sequence[str]) -> None:
         """Append heads; an incomplete last line is replaced.
 
         They are not waited for: what a power cut loses is appended when the ledger is opened.
+
+        Args:
+            first: Number of the first entry.
+            hashes: Its hash, and those of the following entries.
+
+        Raises:
+            OSError: The file can't be written, or does not end with a line of heads.
         """
         descriptor = os.open(self.path, os.O_RDWR)
         try:
-            content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-            end = content.rfind(b"\n") + 1
-            if end < len(content):
+            size = os.fstat(descriptor).st_size
+            tail = os.pread(descriptor, _LONGEST_TAIL, max(size - _LONGEST_TAIL, 0))
+            if size > len(tail) and b"\n" not in tail:
+                raise OSError("it does not end with a line of heads")
+            end = size - len(tail) + tail.rfind(b"\n") + 1
+            if end < size:
                 os.ftruncate(descriptor, end)
-            lines = b"".join(f"{number} {head}\n".encode() for number, head in heads)
+            lines = b"".join(f"{number} {head}\n".encode() for number, head in enumerate(hashes, first))
             os.pwrite(descriptor, lines, end)
         finally:
             os.close(descriptor)

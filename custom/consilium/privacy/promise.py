@@ -62,6 +62,17 @@ class PrivacyLevel(str, Enum):
         return order.index(self) >= order.index(demanded)
 
 
+def allows_more(epsilon: float | None, other: float | None) -> bool:
+    """Return whether a limit of epsilon is above another one; None is no limit.
+
+    Example:
+        >>> allows_more(None, 8.0), allows_more(3.0, 8.0), allows_more(None, None)
+        (True, False, False)
+    """
+    limits = [math.inf if limit is None else limit for limit in (epsilon, other)]
+    return limits[0] > limits[1]
+
+
 def promised_delta(patients: int, delta: float | None = None) -> float:
     """Return the delta at which a job keeps its promise at a site.
 

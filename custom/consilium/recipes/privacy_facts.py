@@ -151,6 +151,7 @@ def _training(settings: TrainingSettings, patients: int | None = None) -> Traini
         withholds_losses=algorithm.withholds_losses,
         withholds_scores=algorithm.withholds_scores,
         sums_reports=algorithm.sums_reports,
+        noise_of_one_site=algorithm.noise_of_one_site,
     )
 
 

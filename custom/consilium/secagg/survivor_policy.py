@@ -41,6 +41,16 @@ class SurvivorPolicy(BaseModel):
         """
         return max(self.min_survivors, self.colluding_sites + FEWEST_HONEST)
 
+    @property
+    def fewest_honest(self) -> int:
+        """Fewest sites of a sum that don't collude.
+
+        Example:
+            >>> SurvivorPolicy().fewest_honest, SurvivorPolicy(colluding_sites=3).fewest_honest
+            (3, 2)
+        """
+        return self.fewest - self.colluding_sites
+
     def threshold(self, sites: int) -> int:
         """Return how many of some sites must be left, which may be more than there are.
 

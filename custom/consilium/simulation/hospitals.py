@@ -15,7 +15,8 @@ from consilium.data.output_claim import claim_folder
 from consilium.errors import ConfigurationError
 from consilium.federation.safe_names import check_site_names
 from consilium.guard.start_check import is_one_word
-from consilium.participant.site_settings import SiteSettings, list_installed
+from consilium.participant.site_settings import SiteSettings
+from consilium.participant.task_data import list_installed
 from consilium.process_limits import available_cores
 
 WORKSPACE: Final = "simulation"

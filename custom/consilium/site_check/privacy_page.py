@@ -19,7 +19,7 @@ from consilium.participant.ledger_summary import summarize_hospital
 from consilium.participant.register_files import read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
-from consilium.privacy.spending import group_patients, largest_epsilon
+from consilium.privacy.spending import group_patients, hospital_mechanisms, largest_epsilon
 from consilium.provisioning.kit import Kit
 from consilium.recipes.base import APP, META, SERVER_CONFIG
 from consilium.recipes.catalog import build_recipe
@@ -136,6 +136,7 @@ def read_budget(site: SiteSettings) -> BudgetFacts | None:
         head=content.head,
         jobs_without_noise=len({one.run for one in entries if not one.mechanisms}),
         hospital_spent=None if hospital is None else hospital.epsilon,
+        hospital_releases=hospital_mechanisms(content),
     )
 
 
@@ -150,8 +151,12 @@ def read_aggregation(kit: Kit) -> AggregationFacts:
     """
     pinned = PinnedPeers.read(kit.local / PEERS_FILE)
     peers = len(pinned.fingerprints.keys() - {kit.site_name})
+    policy = pinned.policy
     return AggregationFacts(
-        peers=peers, fewest=pinned.policy.fewest, threshold=pinned.policy.threshold(peers + 1)
+        peers=peers,
+        fewest=policy.fewest,
+        threshold=policy.threshold(peers + 1),
+        honest=policy.fewest_honest,
     )
 
 

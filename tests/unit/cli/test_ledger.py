@@ -9,6 +9,7 @@ from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings
 from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.accounting import epsilon_spent
+from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
 from consilium.privacy.ledger_entry import Payment
 from consilium.privacy.mechanism import SampledGaussian
@@ -116,7 +117,8 @@ def test_a_site_that_has_not_paid_shows_nothing_and_is_left_as_it_is(run, kit):
     )
     code, out, err = run("ledger", "verify", kit)
     assert (code, out) == (0, "")
-    assert "nothing was paid yet" in err
+    assert err.strip() == "The ledger is empty: no job has trained on patients of this site yet."
+    assert run("ledger", "verify", kit, "--head", "3 5b1f")[0] == 1
     assert list((kit / "site_state").iterdir()) == []
 
 
@@ -185,9 +187,35 @@ def test_a_plan_by_level_has_the_epsilon_of_a_job_with_that_level(run):
     assert plan["sampling_rate"] == mechanism.sampling_rate
 
 
+def test_a_plan_for_the_hospital_finds_the_noise_of_an_epsilon_and_the_epsilon_of_a_noise(run):
+    words = ("ledger", "plan", "--unit", "hospital", "--rounds", "20")
+    code, out, _ = run(*words, "--epsilon", "8", "--json")
+    plan = json.loads(out)
+    assert code == 0
+    assert (plan["unit"], plan["level"], plan["sampling_rate"], plan["delta"]) == ("hospital", None, 1, 1e-4)
+    noise = HospitalNoise(clip=1, noise_multiplier=plan["noise_multiplier"])
+    assert plan["epsilon_by_round"][-1][1] == epsilon_spent([noise.mechanism.repeat(20)], 1e-4)
+    assert 7.9 < plan["epsilon_by_round"][-1][1] <= 8
+    again = json.loads(run(*words, "--noise", str(plan["noise_multiplier"]), "--json")[1])
+    assert again == plan
+    assert "it hides the hospital and is no protection by patient" in run(*words, "--epsilon", "8")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
+        (("--unit", "hospital"), "the hospital's epsilon or its noise"),
+        (("--unit", "hospital", "--epsilon", "3", "--noise", "2"), "and not both"),
+        (("--unit", "hospital", "--noise", "0"), "noise_multiplier: allowed: 0.01 or more"),
+        (("--unit", "hospital", "--epsilon", "3", "--batch", "8"), "--batch can't be used with --unit hosp"),
+        (("--unit", "hospital", "--epsilon", "3", "--level", "formal"), "--level can't be used"),
+        (("--unit", "hospital", "--epsilon", "3", "--training-patients", "9"), "--training-patients can't"),
+        (
+            ("--epsilon", "3", "--training-patients", "9", "--noise", "2"),
+            "--noise can't be used with --unit p",
+        ),
+        (("--unit", "city", "--epsilon", "3"), "allowed: patient, hospital"),
+        (("--epsilon", "3"), "patients: it is missing"),
         (("--training-patients", "100"), "give an epsilon, or a level"),
         (("--level", "none", "--training-patients", "100"), "no noise to plan"),
         (("--level", "perfect", "--training-patients", "100"), "level: allowed"),

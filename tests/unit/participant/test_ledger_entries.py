@@ -1,7 +1,5 @@
 """What is entered into the ledger beside payments: jobs without noise, and patients who withdrew."""
 
-from functools import partial
-
 import pytest
 
 from consilium.errors import RefusalCode, SiteRefusal
@@ -17,17 +15,11 @@ from participant.paying import (
     LEARNING,
     ROUND,
     OfPatient,
-    hospital_in,
     ledger,
     payments,
     plain,
     refused,
 )
-
-
-@pytest.fixture
-def hospital(tmp_path):
-    return partial(hospital_in, tmp_path)
 
 
 def test_the_rounds_of_a_job_without_noise_are_entered_and_have_no_bound(hospital):

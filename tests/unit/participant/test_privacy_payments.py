@@ -1,7 +1,6 @@
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,11 @@ from participant.paying import (
     ROUND,
     OfPatient,
     cost,
-    hospital_in,
     ledger,
     payments,
     plain,
     refused,
 )
-
-
-@pytest.fixture
-def hospital(tmp_path):
-    return partial(hospital_in, tmp_path)
 
 
 def test_a_round_is_paid_for_all_its_patients_before_it_can_begin(hospital):

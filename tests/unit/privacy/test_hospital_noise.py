@@ -4,8 +4,9 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.privacy.accounting import epsilon_spent
-from consilium.privacy.hospital_noise import HospitalNoise
+from consilium.privacy.hospital_noise import HospitalNoise, RoundNoise
 from consilium.privacy.ledger_entry import Payment
+from consilium.privacy.mechanism import SampledGaussian
 from consilium.privacy.spending import group_patients, hospital_mechanisms
 from privacy.ledgers import ledger, payment
 
@@ -61,6 +62,26 @@ def test_a_ledger_without_units_is_read_as_one_of_patients(tmp_path, monkeypatch
 def test_what_makes_one_decision_looser_than_another(changed, looser):
     strict = HospitalNoise(clip=0.5, noise_multiplier=2.0, epsilon=5.0)
     assert strict.model_copy(update=changed).is_looser_than(strict) is looser
+
+
+@pytest.mark.parametrize(
+    ("own", "of_sum", "multiplier", "added"),
+    [
+        (NOISE, None, 2.0, True),
+        (NOISE, 1.99, 2.0, True),
+        (NOISE, 2.0, 2.0, False),
+        (NOISE, 3.0, 3.0, False),
+        (None, 3.0, 3.0, False),
+    ],
+)
+def test_a_round_is_hidden_by_the_stronger_noise(own, of_sum, multiplier, added):
+    chosen = RoundNoise.stronger(own, of_sum)
+    assert chosen.mechanism == SampledGaussian(noise_multiplier=multiplier)
+    assert chosen.added == (own if added else None)
+
+
+def test_without_any_noise_nothing_hides_a_round():
+    assert RoundNoise.stronger(None, None) is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE
-from consilium.privacy.ledger_entry import LedgerContent
+from consilium.privacy.ledger_entry import LedgerContent, read_event
+from consilium.privacy.ledger_heads import LedgerHeads
 from privacy.ledgers import KEY, ROUND, ledger, payment
 
 BOTH = (LEDGER_FILE, HEADS_FILE)
@@ -370,3 +371,97 @@ def test_a_folder_that_can_not_be_written_is_refused(tmp_path):
     with pytest.raises(SiteRefusal, match=r"FileExistsError|NotADirectoryError") as refused:
         ledger(tmp_path / "file").pay(payment())
     assert refused.value.code is RefusalCode.PRIVACY_LEDGER
+
+
+def test_a_payment_reads_only_what_was_entered_since_the_last_one(paid, monkeypatch):
+    one = ledger(paid)
+    one.pay(payment(3))
+    read_entries = []
+    monkeypatch.setattr(
+        "consilium.privacy.ledger_verification.read_event",
+        lambda text: read_entries.append(text) or read_event(text),
+    )
+    for round_index in (4, 5):
+        one.pay(payment(round_index))
+    assert len(read_entries) == 2
+    assert one.read() == ledger(paid).read()
+
+
+def test_what_another_process_pays_in_between_is_read_and_verified(paid):
+    one, other = ledger(paid), ledger(paid)
+    for round_index in range(3, 7):
+        one.pay(payment(round_index, "a", "b"))
+        other.pay(payment(round_index, f"p{round_index}", job="job-2"))
+    content = ledger(paid).read()
+    assert one.read() == other.read() == content
+    assert len(content.entries) == 11
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("UPDATE entries SET content = replace(content, '40', '4') WHERE sequence = 1", "entry 1 is damaged"),
+        ("UPDATE patient_sets SET patients = '[\"a\"]'", "set of patients is damaged"),
+        ("INSERT INTO patient_sets VALUES ('x', '[\"a\"]')", "set of patients is damaged"),
+        ("INSERT INTO entries VALUES (-1, '{}', 'x')", "entry 0 is damaged"),
+        ("DELETE FROM patient_sets", "set of patients is missing"),
+        ("DROP TABLE entries", "no such table"),
+    ],
+)
+def test_what_was_verified_before_is_verified_again_once_somebody_else_has_written(paid, query, problem):
+    one = ledger(paid)
+    one.pay(payment(3))
+    tamper(paid, query)
+    with pytest.raises(SiteRefusal, match=problem):
+        one.pay(payment(4))
+
+
+def test_a_rollback_of_both_files_while_a_job_runs_is_found(paid):
+    """Entries and heads fit together, so only who has seen the later ones knows of them."""
+    one = ledger(paid)
+    heads = (paid / HEADS_FILE).read_bytes()
+    one.pay(payment(3))
+    tamper(paid, "DELETE FROM entries WHERE sequence = 4")
+    (paid / HEADS_FILE).write_bytes(heads)
+    with pytest.raises(SiteRefusal, match="replaced while this process ran"):
+        one.pay(payment(4))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda lines: [lines[0], lines[1][:-1] + b"x", *lines[2:]], "line 2 is damaged"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "line 1 is not of entry 0"),
+        (lambda lines: [*lines[:2], b"2 " + b"0" * 64, *lines[3:]], "entry 2 is another one"),
+        (lambda lines: [*lines, b"5 " + b"0" * 64], "an older copy"),
+    ],
+)
+def test_heads_that_are_rewritten_while_a_job_runs_are_refused(paid, change, problem):
+    one = ledger(paid)
+    one.pay(payment(3))
+    path = paid / HEADS_FILE
+    path.write_bytes(b"".join(line + b"\n" for line in change(path.read_bytes().splitlines())))
+    with pytest.raises(SiteRefusal, match=problem) as refused:
+        one.pay(payment(4))
+    assert refused.value.code is RefusalCode.PRIVACY_LEDGER
+
+
+def test_heads_that_are_lost_while_a_job_runs_are_written_again_or_refused(paid):
+    one = ledger(paid)
+    one.pay(payment(3))
+    path = paid / HEADS_FILE
+    before = path.read_bytes()
+    path.write_bytes(before[:100])
+    one.pay(payment(4))
+    assert path.read_bytes().startswith(before)
+    path.unlink()
+    with pytest.raises(SiteRefusal, match="is missing"):
+        one.pay(payment(5))
+
+
+def test_heads_that_end_in_something_else_are_not_appended_to(tmp_path):
+    heads = LedgerHeads(tmp_path / HEADS_FILE)
+    heads.path.write_bytes(b"x" * 1000)
+    with pytest.raises(OSError, match="does not end with a line"):
+        heads.append(0, ["0" * 64])
+    assert heads.path.read_bytes() == b"x" * 1000

@@ -11,6 +11,8 @@ from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import LEDGER_FILE, PrivacyLedger
+from consilium.privacy.ledger_entry import Payment
+from consilium.privacy.mechanism import SampledGaussian
 from consilium.provisioning.kit import Kit
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
@@ -173,3 +175,80 @@ def test_a_list_of_hospitals_that_can_t_be_used_is_an_error_in_jobs_that_need_it
     assert "None: the server sees each hospital's update." in masked(root, "brain_tumor_fedavg")
     set_scopes(root, hospital={"role": "evaluates"})
     assert "each hospital's own threshold" in masked(root)
+
+
+SUM = {"algorithm.max_norm": 0.5, "algorithm.hospital_noise": 1.5, "rollback_margin": None, "rounds": 20}
+
+
+def export_with_noise_in_the_sum(folder: Path) -> str:
+    return str(export_job(build_recipe("brain_tumor_fedavg_secagg", SUM), folder))
+
+
+@pytest.mark.parametrize("colluding", [0, 1, 4])
+def test_noise_in_a_sum_has_the_epsilon_that_the_hospital_enters_into_its_ledger(
+    root: Path, tmp_path: Path, colluding: int
+) -> None:
+    pin(root, "south", "west", "east", colluding_sites=colluding)
+    page = describe_privacy(export_with_noise_in_the_sum(tmp_path), Kit(root))
+    counted = build_recipe("brain_tumor_fedavg_secagg", SUM).settings.algorithm.sum_noise(root / "local")
+    found = page.hospital
+    assert found is not None
+    assert found.noise_multiplier == pytest.approx(counted)
+    assert found.in_sum
+    rounds = SampledGaussian(noise_multiplier=found.noise_multiplier).repeat(20)
+    assert (found.epsilon, found.delta) == (epsilon_spent([rounds], 1e-4), 1e-4)
+    assert found.with_all_jobs == found.epsilon < found.epsilon_of_other_data
+    text = " ".join(page.section("epsilon").sentences)
+    assert text.startswith("No differential privacy by patient")
+    assert f"20 rounds have an epsilon of {found.epsilon:.3g} at a delta of 0.0001" in text
+    assert "by north's own min_survivors and colluding_sites" in text
+    assert (page.protection.epsilon, page.protection.level) == (None, "none")
+
+
+def test_without_a_kit_noise_in_a_sum_is_counted_by_the_defaults(root: Path, tmp_path: Path) -> None:
+    job = export_with_noise_in_the_sum(tmp_path)
+    page = describe_privacy(job)
+    pin(root, "south", "west")
+    assert page.hospital == describe_privacy(job, Kit(root)).hospital
+    assert "by the default min_survivors" in " ".join(page.section("epsilon").sentences)
+
+
+def test_a_hospital_s_own_noise_is_counted_with_what_it_spent_before(root: Path) -> None:
+    noise = {"clip": 0.5, "noise_multiplier": 4.0, "epsilon": 5.0, "delta": 1e-3}
+    set_scopes(root, hospital={"hospital_noise": noise})
+    rounds = build_recipe("brain_tumor_fedavg").settings.rounds
+    release = SampledGaussian(noise_multiplier=4.0)
+    first = describe_privacy("brain_tumor_fedavg", Kit(root))
+    assert first.hospital is not None
+    assert not first.hospital.in_sum
+    assert first.hospital.epsilon == epsilon_spent([release.repeat(rounds)], 1e-3)
+    assert "within its budget of 5" in " ".join(first.section("epsilon").sentences)
+    with open_register(SiteSettings(dataset=root, state_dir=root / "site_state")) as register:
+        ledger = PrivacyLedger(root / "site_state", register.ledger_key)
+    for number in range(25):
+        ledger.pay(Payment("job-1", "job-1", number, (release,), 1e-3, ("a",), "hospital"))
+    then = describe_privacy("brain_tumor_fedavg", Kit(root))
+    assert then.hospital is not None
+    assert then.hospital.epsilon == first.hospital.epsilon
+    assert then.hospital.with_all_jobs == epsilon_spent([release.repeat(rounds + 25)], 1e-3) > 5
+    assert "above its budget of 5, so it would decline this job" in " ".join(
+        then.section("epsilon").sentences
+    )
+
+
+def test_a_hospital_that_sends_no_update_is_hidden_by_no_noise(root: Path, tmp_path: Path) -> None:
+    job = export_with_noise_in_the_sum(tmp_path)
+    set_scopes(root, hospital={"role": "evaluates"})
+    page = describe_privacy(job, Kit(root))
+    assert page.hospital is None
+    assert "hospital as a whole" not in " ".join(page.section("epsilon").sentences)
+    assert describe_privacy("brain_tumor_fedavg").hospital is None
+
+
+def test_the_weakest_noise_of_a_hospital_has_a_number_too(root: Path) -> None:
+    set_scopes(root, hospital={"hospital_noise": {"clip": 0.5, "noise_multiplier": 0.01}})
+    page = describe_privacy("brain_tumor_fedavg", Kit(root))
+    assert page.hospital is not None
+    assert page.hospital.epsilon > 1000
+    assert page.hospital.epsilon_of_other_data is None
+    assert "epsilon is too large to compute" in " ".join(page.section("epsilon").sentences)

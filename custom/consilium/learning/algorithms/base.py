@@ -117,6 +117,11 @@ class AlgorithmSettings(Settings):
         return None
 
     @property
+    def noise_of_one_site(self) -> float | None:
+        """The noise that each site adds as its part of a sum's, in norms; None where none does."""
+        return None
+
+    @property
     def sums_reports(self) -> bool:
         """Whether a site's cases, losses and scores of validation patients leave it in sums only."""
         return False

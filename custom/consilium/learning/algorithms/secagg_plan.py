@@ -173,6 +173,11 @@ class SecAggFedAvgSettings(AlgorithmSettings):
         return noise_levels(self.hospital_noise, self.hospital_noise_sites)
 
     @property
+    def noise_of_one_site(self) -> float | None:
+        """The noise that each site adds as its part of the sum's, in norms of `max_norm`."""
+        return noise_of_sites(self.noise_levels, 1) if self.noise_levels else None
+
+    @property
     def withholds_losses(self) -> bool:
         """Whether no training loss leaves a site: with noise, which covers the update only."""
         return self.hospital_noise is not None
@@ -204,7 +209,7 @@ class SecAggFedAvgSettings(AlgorithmSettings):
                 code=RefusalCode.SECURE_AGGREGATION,
                 details=[str(error)],
             ) from None
-        return noise_of_sites(self.noise_levels, policy.fewest - policy.colluding_sites)
+        return noise_of_sites(self.noise_levels, policy.fewest_honest)
 
     def promise(self) -> PrivacyPromise:
         """Return that the server sees sums only; without noise, no epsilon."""

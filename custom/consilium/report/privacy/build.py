@@ -15,6 +15,7 @@ from consilium.report.privacy.facts import (
     TrainingFacts,
 )
 from consilium.report.privacy.flows import list_flows
+from consilium.report.privacy.hospital_unit import hospital_protection
 from consilium.report.privacy.limits import not_covered
 from consilium.report.privacy.references import REFERENCES
 from consilium.report.privacy.sections import build_sections
@@ -54,6 +55,7 @@ def state_privacy(
         consilium=version,
         summary=tuple(_summary(job, site)),
         protection=_protection(job),
+        hospital=hospital_protection(job, site),
         budget=_budget(site),
         attacks=_attacks(job, site),
         flows=flows,

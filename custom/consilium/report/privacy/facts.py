@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from consilium.participant.site_settings import Role, SiteSettings
 from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.hospital_noise import HospitalNoise
+from consilium.privacy.mechanism import SampledGaussian
 from consilium.privacy.promise import PrivacyPromise
 
 Source = Literal["settings", "record"]
@@ -61,6 +62,7 @@ class TrainingFacts:
         withholds_losses: Whether no loss leaves.
         withholds_scores: Whether no score of validation patients leaves.
         sums_reports: Whether cases, losses and scores of validation patients leave in sums only.
+        noise_of_one_site: Noise that each hospital adds as its part of a sum's, in norms; None for none.
     """
 
     rounds: int
@@ -85,6 +87,7 @@ class TrainingFacts:
     withholds_losses: bool = False
     withholds_scores: bool = False
     sums_reports: bool = False
+    noise_of_one_site: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,7 @@ class BudgetFacts:
         head: Number and hash of the last entry.
         jobs_without_noise: Jobs that trained without noise: nothing bounds what they revealed.
         hospital_spent: Epsilon of the hospital as a whole; None where no noise has hidden it.
+        hospital_releases: What was released about the hospital as a whole.
     """
 
     jobs: int
@@ -165,6 +169,7 @@ class BudgetFacts:
     head: str
     jobs_without_noise: int = 0
     hospital_spent: float | None = None
+    hospital_releases: tuple[SampledGaussian, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,11 +180,13 @@ class AggregationFacts:
         peers: Other hospitals that it pinned.
         fewest: Hospitals that a sum must be of, at least, also if no more take part.
         threshold: Hospitals that must be left at the end if it and all that it pinned take part.
+        honest: Hospitals in the smallest of these sums, less those that may collude.
     """
 
     peers: int
     fewest: int
     threshold: int
+    honest: int
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ def describe_guarantee(job: JobFacts) -> Iterator[str]:
         yield from _guarantee(kind, kind.promise.epsilon)
     else:
         yield (
-            "No differential privacy by patient: this job adds no noise that hides a patient, so there is no "
-            "epsilon and no delta, and no guarantee that holds against every attack."
+            "No differential privacy by patient: this job adds no noise that hides a patient, so a "
+            "patient has no epsilon and no delta, and no guarantee that holds against every attack."
         )
     yield (
         "Minimums and fixed groups of patients are suppression: they prevent that answers are subtracted or "

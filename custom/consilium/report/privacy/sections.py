@@ -14,6 +14,7 @@ from consilium.report.privacy.facts import (
     StatisticsFacts,
     TrainingFacts,
 )
+from consilium.report.privacy.hospital_unit import describe_hospital_guarantee
 from consilium.report.privacy.protection import describe_aggregation, describe_guarantee
 from consilium.report.privacy.statement import StatementSection
 
@@ -27,7 +28,7 @@ def build_sections(job: JobFacts, site: SiteFacts) -> tuple[StatementSection, ..
     """
     listed = (
         ("unit", "Unit of privacy", _unit(site)),
-        ("epsilon", "Epsilon and delta", describe_guarantee(job)),
+        ("epsilon", "Epsilon and delta", _guarantees(job, site)),
         ("budget", "What the hospital demands, and what its patients have spent", describe_budget(job, site)),
         ("trust", "Trust model: who could learn what", _trust(job)),
         ("aggregation", "Secure aggregation", describe_aggregation(job, site)),
@@ -40,6 +41,11 @@ def build_sections(job: JobFacts, site: SiteFacts) -> tuple[StatementSection, ..
         StatementSection(key=key, heading=heading, sentences=tuple(sentences))
         for key, heading, sentences in listed
     )
+
+
+def _guarantees(job: JobFacts, site: SiteFacts) -> Iterator[str]:
+    yield from describe_guarantee(job)
+    yield from describe_hospital_guarantee(job, site)
 
 
 def _unit(site: SiteFacts) -> Iterator[str]:

@@ -82,6 +82,28 @@ class OfferedProtection(Record):
         )
 
 
+class HospitalProtection(Record):
+    """What noise promises a hospital as a whole in a job, in numbers; no protection by patient."""
+
+    noise_multiplier: Annotated[Finite, Field(gt=0)] = Field(
+        description="Of a round, in the norm that the update is scaled down to."
+    )
+    in_sum: bool = Field(description="Whether it is in the sum of secure aggregation only.")
+    epsilon: Annotated[Finite, Field(ge=0)] = Field(
+        description="Of all rounds of the job, compared with updates of zero."
+    )
+    epsilon_of_other_data: Annotated[Finite, Field(ge=0)] | None = Field(
+        description="The same, compared with updates from any other data; null where it isn't computed."
+    )
+    delta: Annotated[Finite, Field(gt=0, lt=1)]
+    allowed: Annotated[Finite, Field(gt=0)] | None = Field(
+        description="The hospital's budget for all jobs; null for no limit."
+    )
+    with_all_jobs: Annotated[Finite, Field(ge=0)] = Field(
+        description="Epsilon of the hospital with this job and all earlier ones."
+    )
+
+
 class SpentBudget(Record):
     """What the patients of a hospital have spent in all jobs, in numbers."""
 
@@ -124,6 +146,9 @@ class PrivacyStatement(Record):
     consilium: Label = Field(description="The version that wrote this.")
     summary: Sentences
     protection: OfferedProtection
+    hospital: HospitalProtection | None = Field(
+        default=None, description="Null where no noise hides the hospital as a whole."
+    )
     budget: SpentBudget | None = Field(description="Null where no hospital's settings are at hand.")
     attacks: Annotated[
         tuple[AttackResult, ...], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))

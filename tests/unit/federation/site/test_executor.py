@@ -27,7 +27,7 @@ from consilium.federation.message_names import (
 from consilium.federation.site import start_participant
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.versions import component_versions
-from consilium.participant.site_settings import TaskData
+from consilium.participant.task_data import TaskData
 from consilium.records.site_status import read_site_status
 
 from .answers import WEIGHTS, answer_of, at_site, execute, request

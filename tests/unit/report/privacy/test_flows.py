@@ -16,7 +16,7 @@ HOSPITAL = SiteFacts(name="north", streams_logs=False)
 SPENT = BudgetFacts(jobs=3, payments=40, spent=2.5, head="40 abc")
 UNBOUNDED = BudgetFacts(jobs=0, payments=0, spent=0.0, head="5 abc", jobs_without_noise=2)
 NOISE = HospitalNoise(clip=1.0, noise_multiplier=2.0)
-SUMS = AggregationFacts(peers=5, fewest=4, threshold=5)
+SUMS = AggregationFacts(peers=5, fewest=4, threshold=5, honest=2)
 
 MATTERS = [
     ("brain_tumor_fedavg", {"role": "evaluates"}, "This hospital only evaluates the models"),
