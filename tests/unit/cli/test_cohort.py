@@ -48,7 +48,10 @@ def test_the_options_are_those_of_the_task(run):
     code, out, _ = run("cohort", "--options")
     listed = dict(line.split("\t") for line in out.splitlines())
     assert code == 0
-    assert list(listed) == ["hospitals", "spacing", "size", "seed", "tumor_mix", "missing_et", "cropped"]
+    assert list(listed) == [
+        *("hospitals", "spacing", "size", "seed"),
+        *("tumor_mix", "missing_et", "cropped", "resected"),
+    ]
     assert all(listed.values())
     with brought("fundus"):
         assert run("cohort", "--task", "fundus", "--options")[1].splitlines() == [

@@ -48,6 +48,11 @@ class CohortOptions(Settings):
         description="Share of patients whose images lack the base of the brain, often its top, too, 0 to 1; "
         "without it, none.",
     )
+    resected: float | None = Field(
+        default=None,
+        description="Share of patients after an operation, with a cavity where most of the tumor core was, "
+        "0 to 1; without it, none.",
+    )
 
 
 @dataclass(frozen=True)
@@ -131,13 +136,11 @@ def _specification(options: CohortOptions) -> CohortSpec:
             {**_hospital(name, text), "scanner": demo[place % len(demo)]["scanner"]}
             for place, (name, text) in enumerate(options.hospitals.items())
         ]
+    shares = {name: getattr(options, name) for name in ("missing_et", "cropped", "resected")}
     for one in chosen:
         if options.tumor_mix is not None:
             one["tumor_mix"] = {"small": 0.0, "medium": 0.0, "large": 0.0, **options.tumor_mix}
-        if options.missing_et is not None:
-            one["missing_et"] = options.missing_et
-        if options.cropped is not None:
-            one["cropped"] = options.cropped
+        one |= {name: share for name, share in shares.items() if share is not None}
     shape = _size_for(options.spacing) if options.size is None else _size(options.size)
     return CohortSpec.parse(
         {

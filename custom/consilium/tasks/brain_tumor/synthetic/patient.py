@@ -12,6 +12,7 @@ from consilium.tasks.brain_tumor.synthetic.field_of_view import short_field
 from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.head import Head, grow_head
 from consilium.tasks.brain_tumor.synthetic.healthy_signs import grow_healthy_signs
+from consilium.tasks.brain_tumor.synthetic.resection import resect
 from consilium.tasks.brain_tumor.synthetic.scanner import Modality, acquire
 from consilium.tasks.brain_tumor.synthetic.signal import make_specimen
 from consilium.tasks.brain_tumor.synthetic.spec import HospitalSpec
@@ -42,14 +43,18 @@ def make_patient(atlas: Atlas, grid: VoxelGrid, hospital: HospitalSpec, index: i
         seed: The cohort's seed.
     """
     entropy = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(hospital.name.encode()), index))
-    plan_rng, head_rng, tumor_rng, scan_rng, healthy_rng, field_rng = (
-        np.random.default_rng(child) for child in entropy.spawn(6)
+    # A new one comes last: the sources of the others, and so all that was made before, stay as they are.
+    plan_rng, head_rng, tumor_rng, scan_rng, healthy_rng, field_rng, surgery_rng = (
+        np.random.default_rng(child) for child in entropy.spawn(7)
     )
     low_grade = _is_dealt(hospital.missing_et, index)
     plan = plan_tumor(atlas, hospital.tumor_mix, enhancing=not low_grade, rng=plan_rng)
     head = grow_head(atlas, grid, plan.mass, head_rng)
     tumor = grow_tumor(head, plan, tumor_rng)
-    specimen = make_specimen(head, tumor, grow_healthy_signs(head, healthy_rng), scan_rng)
+    healthy = grow_healthy_signs(head, healthy_rng)
+    if _is_dealt(hospital.resected, index, turn=0.25):
+        head, tumor, healthy = resect(head, tumor, healthy, surgery_rng)
+    specimen = make_specimen(head, tumor, healthy, scan_rng)
     field = head.brain
     if _is_dealt(hospital.cropped, index, turn=0.5):
         field = short_field(head.brain, tumor.label, grid.spacing_mm, field_rng)

@@ -21,6 +21,7 @@ class HospitalSpec(BaseModel):
         missing_et: Share of patients without enhancing tumor (low-grade gliomas), 0 to 1. Dealt out evenly,
             so a hospital of 10 with 0.2 has exactly 2.
         cropped: Share of patients whose images lack the base of the brain, often its top, too.
+        resected: Share of patients whose tumor was operated on: a cavity and what was left of the tumor.
         tumor_mix: How often each tumor size occurs.
         label_margin_mm: How far beyond the edge of edema its raters draw; negative: within it.
     """
@@ -33,6 +34,7 @@ class HospitalSpec(BaseModel):
     scanner: Scanner = Scanner()
     missing_et: float = Field(default=0.1, ge=0, le=1)
     cropped: float = Field(default=0.0, ge=0, le=1)
+    resected: float = Field(default=0.0, ge=0, le=1)
     tumor_mix: TumorMix = TumorMix()
     label_margin_mm: float = Field(default=0.0, ge=-6, le=6)
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas
 from consilium.tasks.brain_tumor.synthetic.head import Head, Mass, Point
+from consilium.tasks.brain_tumor.synthetic.masks import largest_part, soften, without_holes
 from consilium.tasks.brain_tumor.synthetic.noise import (
     BoolMap,
     FloatMap,
@@ -145,7 +146,7 @@ def grow_tumor(head: Head, plan: TumorPlan, rng: np.random.Generator) -> Tumor:
     label[edema] = Label.EDEMA
     label[core] = Label.NECROTIC_CORE
     label[rim] = Label.ENHANCING
-    soft_necrosis, soft_solid, soft_rim = (_soften(part) for part in (necrosis, solid, rim))
+    soft_necrosis, soft_solid, soft_rim = (soften(part) for part in (necrosis, solid, rim))
     return Tumor(label, soft_necrosis, soft_solid, soft_rim, water)
 
 
@@ -175,7 +176,7 @@ def _grow_core(head: Head, plan: TumorPlan, rng: np.random.Generator) -> BoolMap
     reach[~head.cerebrum] = np.inf
     core = _lowest(reach, plan.core_ml, head.spacing_mm)
     core = ndimage.gaussian_filter(core.astype(np.float32), 0.7) > 0.5
-    return _without_holes(_largest_part(core & head.cerebrum))
+    return without_holes(largest_part(core & head.cerebrum))
 
 
 def _rim_and_necrosis(core: BoolMap, spacing: float, rng: np.random.Generator) -> tuple[BoolMap, BoolMap]:
@@ -215,9 +216,9 @@ def _grow_edema(
     missing_ml = plan.whole_ml - core.sum() * head.spacing_mm**3 / 1000
     edema = _lowest(-pressure, missing_ml, head.spacing_mm)
     smooth = ndimage.gaussian_filter((edema | core).astype(np.float32), 0.8)
-    edema = _largest_part((smooth > 0.5) & head.cerebrum & (head.csf < 0.4) | core) & ~core
+    edema = largest_part((smooth > 0.5) & head.cerebrum & (head.csf < 0.4) | core) & ~core
     # Wettest beside the core, where the spread is near 1; at the margin a third of the voxel is edema.
-    water = _soften(edema | core) * np.clip(0.8 + 0.06 * np.log(spread + 1e-12), 0.35, 0.8)
+    water = soften(edema | core) * np.clip(0.8 + 0.06 * np.log(spread + 1e-12), 0.35, 0.8)
     return edema, water
 
 
@@ -254,20 +255,3 @@ def _lowest(values: FloatMap, volume_ml: float, spacing: float) -> BoolMap:
     finite = values[np.isfinite(values)]
     count = int(np.clip(volume_ml * 1000 / spacing**3, 1, finite.size - 1))
     return cast("BoolMap", values <= np.partition(finite, count)[count])
-
-
-def _largest_part(mask: BoolMap) -> BoolMap:
-    parts, _ = ndimage.label(mask)
-    return cast("BoolMap", parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]))
-
-
-def _without_holes(mask: BoolMap) -> BoolMap:
-    (box,) = ndimage.find_objects(mask.astype(np.uint8))
-    filled = mask.copy()
-    filled[box] = ndimage.binary_fill_holes(mask[box])
-    return filled
-
-
-def _soften(mask: BoolMap) -> FloatMap:
-    """Partial volume at the edge of a region."""
-    return cast("FloatMap", ndimage.gaussian_filter(mask.astype(np.float32), 0.55))

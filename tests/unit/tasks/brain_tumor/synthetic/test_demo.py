@@ -1,9 +1,15 @@
+import numpy as np
+import pytest
+
 from consilium.data.split import SetShares, Sides
 from consilium.participant.pseudonyms import Pseudonyms
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, HospitalSpec, make_patient
+from consilium.tasks.brain_tumor.synthetic.atlas import Atlas
 from consilium.tasks.brain_tumor.synthetic.writers import case_name
+
+from .conftest import COARSE
 
 SALT = "0"  # of a simulation of the job's seed
 FEW_PATIENTS = 10  # of the report, below which it concludes little
@@ -40,3 +46,19 @@ def test_every_hospital_tests_on_enough_patients_and_they_train_on_unequal_numbe
     assert min(validation for _, validation, _ in sizes.values()) >= 3
     evaluated = {one.name: one.cases for one in DEMO_COHORT.hospitals if one.name in synthetic.evaluators}
     assert min(evaluated.values()) >= FEW_PATIENTS
+
+
+def test_patients_of_the_demo_are_those_that_figures_were_measured_on(atlas: Atlas) -> None:
+    """A new property of patients must not change the random numbers of the others; rounding may."""
+    expected = {
+        "aster": ([180, 1678, 572], [565, 770, 789, 376]),
+        "birch": ([296, 1487, 832], [206, 195, 296, 162]),
+        "cedar": ([294, 826, 323], [968, 979, 1498, 458]),
+        "dahlia": ([260, 1082, 483], [112, 120, 117, 64]),
+    }
+    for hospital in DEMO_COHORT.hospitals:
+        patient = make_patient(atlas, COARSE, hospital, 0, DEMO_COHORT.seed)
+        voxels = np.bincount(patient.label.ravel(), minlength=4)[1:]
+        means = [float(image[image > 0].mean()) for image in patient.images.values()]
+        assert voxels.tolist() == pytest.approx(expected[hospital.name][0], abs=5), hospital.name
+        assert means == pytest.approx(expected[hospital.name][1], rel=0.01), hospital.name
