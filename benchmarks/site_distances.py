@@ -1,7 +1,8 @@
 """How often hospitals are told apart by the limit on their images' distance.
 
 Synthetic patients of the demo's four scanners: random groups against 12 other patients of the same scanner,
-who should be below the limit, and of another, who should be above.
+who should be below the limit, and of another, who should be above. Then the distance of each scanner's
+patients from those of all others.
 
     python benchmarks/site_distances.py [FOLDER]
 """
@@ -60,6 +61,9 @@ def main() -> None:
                     other.append(farthest(own[group], foreign[others]))
         shares = [float(np.mean(np.array(one) > LIMIT)) for one in (same, other)]
         print(f"{size:8d} {shares[0]:13.2%} {shares[1]:16.2%}")
+    for name, own in scanners.items():
+        rest = np.concatenate([rows for another, rows in scanners.items() if another != name])
+        print(f"{name}: {farthest(own, rest):.2f} from all others")
 
 
 def intensities(folder: Path) -> dict[str, Bins]:

@@ -106,7 +106,7 @@ def _named_case(files: Mapping[str, Path], case_format: CaseFormat) -> Cohort:
         reasons += [f"{', '.join(sorted(unknown))} not known"] if unknown else []
         raise ConfigurationError(
             f"a case of {case_format.name} has {', '.join(wanted)}; given: {', '.join(files) or 'none'} "
-            f"({'; '.join(reasons)})"
+            f"({'; '.join(reasons)}). Name a file for each image, as in -i {(missing or wanted)[0]}=FILE."
         )
     for name, path in files.items():
         if not path.is_file():

@@ -180,7 +180,7 @@ def test_files_are_named_one_by_one(run, folder, tmp_path):
     given = {name: folder / f"P1/P1_{name}.nii.gz" for name in MODALITIES}
     assert run(given=given).predicted == ("P1",)
     del given["t1ce"]
-    with pytest.raises(ConfigurationError, match=r"given: t1, t2, flair \(t1ce missing\)"):
+    with pytest.raises(ConfigurationError, match=r"given: t1, t2, flair \(t1ce missing\)\. .* -i t1ce=FILE"):
         run(given=given)
     with pytest.raises(ConfigurationError, match="pd not known"):
         run(given={**given, "t1ce": folder / "P1/P1_t1ce.nii.gz", "pd": folder})

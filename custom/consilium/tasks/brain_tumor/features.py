@@ -19,8 +19,8 @@ DRIFT: Final = DriftLimits(
     settings=("rounds=32", "learning.local_steps=8"),
 )
 """For the modality in which a hospital's images are farthest from those of all others, from synthetic
-hospitals (`benchmarks/site_distances.py`): of groups of 4 patients of one scanner 2 in a hundred are farther
-from others of the same scanner than `same_source`, of groups of 8 two in a thousand, and nine in ten groups
+hospitals (`benchmarks/site_distances.py`): of groups of 4 patients of one scanner 3 in a hundred are farther
+from others of the same scanner than `same_source`, of groups of 8 one in a thousand, and nine in ten groups
 of another scanner are."""
 
 
