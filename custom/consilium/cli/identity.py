@@ -9,6 +9,7 @@ import typer
 
 from consilium.cli.options import Json, KitFolder
 from consilium.cli.terminal import say, say_json, say_result
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -110,12 +111,18 @@ def list_peers(kit: KitFolder, as_json: Json = False) -> None:
     for name, text in shown.items():
         say_result(f"{name}\t{text}")
     everybody = len(shown) + 1
-    say(
-        f"if all {everybody} take part, {peers.policy.threshold(everybody)} must be left at the end"
-        if shown
-        else "none is pinned; next: consilium identity pin",
-        err=True,
-    )
+    needed = peers.policy.threshold(everybody)
+    if not shown:
+        say("none is pinned; next: consilium identity pin", err=True)
+    elif needed > everybody:
+        missing = counted(needed - everybody, "more hospital")
+        say(
+            f"too few: a sum must be of {needed} hospitals, this one included; pin {missing} with "
+            "`consilium identity pin`",
+            err=True,
+        )
+    else:
+        say(f"if all {everybody} take part, {needed} must be left at the end", err=True)
 
 
 def _hospital(kit: Path) -> Kit:

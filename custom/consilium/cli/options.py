@@ -40,7 +40,10 @@ KitFolder = Annotated[
     Path,
     typer.Argument(metavar="KIT", help="The kit's folder; it holds startup/ and local/.", show_default=False),
 ]
-JobFolder = Annotated[Path, typer.Argument(metavar="JOB", help="An exported job folder.")]
+Job = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="A name of `consilium jobs list`, or an exported job folder."),
+]
 JobToCheck = Annotated[
     str, typer.Option("--job", help="Job folder, or a name of `consilium jobs list`, to check for.")
 ]

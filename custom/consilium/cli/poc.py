@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.options import JobFolder, Json, LocalOnly, ProjectFile, SyntheticTask
+from consilium.cli.options import Job, Json, LocalOnly, ProjectFile, SyntheticTask
 from consilium.cli.terminal import LOADING, loading, say, say_json, say_result
 from consilium.default_task import DEFAULT, training_job
 from consilium.errors import Cancelled
@@ -30,7 +30,7 @@ Step by step:
 
   $ consilium poc up
 
-  $ consilium poc submit jobs/{training_job()}
+  $ consilium poc submit {training_job()}
 
   $ consilium poc status
 
@@ -58,7 +58,7 @@ Hospitals = Annotated[
 
 _OUT = Path("runs/poc")
 _PROJECT = Path("poc/project.yml")
-_JOB = Path(f"jobs/{training_job()}")
+_JOB = training_job()
 
 
 @app.command()
@@ -91,7 +91,7 @@ def up(
 
 
 @app.command()
-def submit(job: JobFolder = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> None:
+def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> None:
     """Submit a job, show its progress, download its result, write its report.
 
     After Ctrl-C the job continues: `consilium poc status` shows it, `consilium poc down` stops everything.
@@ -106,14 +106,19 @@ def submit(job: JobFolder = _JOB, out: Out = _OUT, local_only: LocalOnly = False
         poc.require_server()
         from consilium.poc.trial import run_job
         from consilium.recipes.exported_job import changed_job
+        from consilium.recipes.job_folder import job_folder
 
         goes_on = (
             f"a submitted job continues: {poc.command('status')} shows it, {poc.command('down')} stops "
             "everything."
         )
-        shaped = changed_job(job, {"local_only": True} if local_only else {})
-        with _explain_interruption(goes_on), shaped as folder:
-            ended = run_job(poc, folder, display)
+        changes = {"local_only": True} if local_only else {}
+        with (
+            _explain_interruption(goes_on),
+            job_folder(job) as folder,
+            changed_job(folder, changes) as shaped,
+        ):
+            ended = run_job(poc, shaped, display)
     _finish(ended)
 
 
@@ -147,7 +152,7 @@ def down(out: Out = _OUT) -> None:
 
 @app.command()
 def run(
-    job: JobFolder = _JOB, out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = None
+    job: Job = _JOB, out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = None
 ) -> None:
     """Do all of it: synthetic hospitals, real processes, one job, the report; then stop everything."""
     from consilium.simulation.display import Display
@@ -160,8 +165,10 @@ def run(
         from consilium.poc.federation import Poc
         from consilium.poc.project import Project
         from consilium.poc.trial import run_all
+        from consilium.recipes.job_folder import job_folder
 
-        ended = run_all(Poc(out), Project.read(project), job, hospitals, display)
+        with job_folder(job) as folder:
+            ended = run_all(Poc(out), Project.read(project), folder, hospitals, display)
     _finish(ended)
 
 

@@ -10,7 +10,7 @@ import typer
 from consilium.cli.options import (
     SUBGROUPS_HELP,
     FileEndings,
-    JobFolder,
+    Job,
     LocalOnly,
     OutFolder,
     StartFrom,
@@ -33,7 +33,7 @@ from consilium.default_task import DEFAULT, training_job
 EPILOG = f"""
 Two hospitals' folders, in any of the layouts that docs/data.md lists:
 
-  $ consilium simulate jobs/{training_job()} --out runs/first \\
+  $ consilium simulate {training_job()} --out runs/first \\
   --site a=/data/a --site b=/data/b
 
 A job with other settings:
@@ -45,13 +45,13 @@ A job with other settings:
 
 Before training: who is ready, and who must fix what?
 
-  $ consilium simulate jobs/{DEFAULT}_check --out runs/check \\
+  $ consilium simulate {DEFAULT}_check --out runs/check \\
   --site a=/data/a --site b=/data/b
 """
 
 
 def simulate(
-    job: JobFolder,
+    job: Job,
     site: Annotated[
         list[str],
         typer.Option(metavar="NAME=DIR", help="A hospital and the folder of its cases.", show_default=False),
@@ -120,10 +120,12 @@ def simulate(
         endings: Mapping[str, tuple[str, ...]] = {}
         lacking: Mapping[str, tuple[str, ...]] = {}
         if convention or file_ending or missing:
-            from consilium.site_check.job import load_site_job
+            from consilium.recipes.exported_job import job_task
+            from consilium.recipes.job_folder import job_folder
             from consilium.tasks import get_task
 
-            case_format = get_task(load_site_job(str(job)).learning.task).cases
+            with job_folder(job) as folder:
+                case_format = get_task(job_task(folder)).cases
             conventions = parse_conventions(convention or (), sites, case_format)
             endings = parse_endings(file_ending or (), case_format)
             lacking = parse_missing(missing or (), sites, case_format)

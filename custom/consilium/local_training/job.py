@@ -16,8 +16,8 @@ from consilium.learning.weights import Weights
 from consilium.prediction.trained_model import network_weights
 from consilium.prediction.warm_start import WarmStart
 from consilium.recipes.base import JobRecipe
-from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import read_recipe
+from consilium.recipes.job_folder import resolve_job
 from consilium.recipes.training import TrainingRecipe
 from consilium.settings import apply_changes
 from consilium.tasks.learning_settings import LearningSettings
@@ -93,15 +93,10 @@ def _find(job: JobRecipe | Path | str, changes: dict[str, Any]) -> tuple[JobReci
     """Return a job's recipe with changed settings, and where the models are that it names."""
     if isinstance(job, JobRecipe):
         return _change(job, changes, "the recipe"), None
-    folder = Path(job).expanduser()
-    if folder.is_dir():
-        return _change(read_recipe(folder), changes, str(folder)), ModelStore.beside(folder)
-    if isinstance(job, Path) or "/" in job:
-        raise ConfigurationError(
-            f"{job} is no folder of a job; name one that `consilium jobs export` wrote, or a job of "
-            "`consilium jobs list`"
-        )
-    return build_recipe(job, changes), None
+    found = resolve_job(job)
+    if isinstance(found, Path):
+        return _change(read_recipe(found), changes, str(found)), ModelStore.beside(found)
+    return _change(found, changes, f"job {job!r}"), None
 
 
 def _change(recipe: JobRecipe, changes: Mapping[str, Any], source: str) -> JobRecipe:

@@ -19,11 +19,11 @@ from consilium.prediction.warm_start import WarmStart
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.exported_job import (
     changed_job,
-    export_job,
     job_kind,
     read_exported_evaluation,
     read_exported_job,
 )
+from consilium.recipes.job_folder import job_folder
 from consilium.records.job_record import JobRecord, load_record
 from consilium.report.terminal import Terminal
 from consilium.simulation.display import Display
@@ -76,7 +76,7 @@ def simulate(
         ```
 
     Args:
-        job: A recipe, or the folder of an exported job.
+        job: A recipe, the folder of an exported job, or a name of `consilium jobs list`.
         sites: Site name to the folder with its cases; two or more.
         out: Folder for everything: `report/`, `result/`, `cache/`, and each site's log below `simulation/`.
         evaluators: Names of sites that only evaluate.
@@ -96,13 +96,15 @@ def simulate(
     """
     out, folders = Path(out), {name: Path(folder) for name, folder in sites.items()}
     display = display or Display(Terminal(quiet=True, force_terminal=False))
-    with _job_folder(job) as path, ExitStack() as held:
+    with job_folder(job) as path, ExitStack() as held:
         kind = job_kind(path)
         if kind != "training" and (compare or local_only or initial):
             option = "--compare" if compare else "--local-only" if local_only else "--from"
-            raise ConfigurationError(f"{path} trains nothing: leave {option} out")
+            raise ConfigurationError(f"{path.name} trains nothing: leave {option} out")
         if kind == "statistics" and evaluators:
-            raise ConfigurationError(f"{path} counts all patients and trains nothing: leave --evaluates out")
+            raise ConfigurationError(
+                f"{path.name} counts all patients and trains nothing: leave --evaluates out"
+            )
         hospitals = site_settings(folders, out.resolve(), frozenset(evaluators), min_patients, names)
         held.enter_context(claim_simulation(out, kind))
         if kind == "training":
@@ -133,13 +135,3 @@ def _initial_model(place: Path | str | None, job: Path) -> Iterator[tuple[ModelS
         store = ModelStore(Path(folder), folder)
         store.add(start.content)
         yield store, {"initial": start.initial.model_dump(mode="json")}
-
-
-@contextmanager
-def _job_folder(job: JobRecipe | Path | str) -> Iterator[Path]:
-    """The folder of a job; that of a recipe is gone after use."""
-    if not isinstance(job, JobRecipe):
-        yield Path(job)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield export_job(job, Path(folder))

@@ -28,7 +28,7 @@ WARN_DAYS = 30
 
 FILES = SiteCheck("kit.files", "Kit complete")
 CHAIN = SiteCheck("kit.certificate", "Certificate of this federation")
-EXPIRY = SiteCheck("kit.expiry", "Certificates in force")
+EXPIRY = SiteCheck("kit.expiry", "Certificates are valid now")
 KEY = SiteCheck("kit.key", "Key fits the certificate")
 KEY_PERMISSIONS = SiteCheck("kit.key_permissions", "Keys readable by their owner only")
 NAMES = SiteCheck("kit.names", "Names agree")
@@ -92,7 +92,7 @@ def _check_files(kit: Kit) -> SiteFinding:
 
 def _check_chain(chain: list[x509.Certificate], root: x509.Certificate) -> SiteFinding:
     try:
-        # When all of them had begun: whether they are in force today is a question of its own.
+        # When all of them had begun: whether they are valid today is another check.
         begun = max(certificate.not_valid_before_utc for certificate in [*chain, root])
         verify_cert_chain(chain[0], chain[1:], root, now=begun)
     except (VerificationError, ValueError) as error:
@@ -118,7 +118,7 @@ def _check_expiry(chain: list[x509.Certificate], root: x509.Certificate) -> Site
     begins = max(certificate.not_valid_before_utc for certificate in certificates)
     if begins > now:
         return EXPIRY.failed(
-            f"in force from {begins:%Y-%m-%d %H:%M} UTC, and here it is {now:%Y-%m-%d %H:%M} UTC",
+            f"valid from {begins:%Y-%m-%d %H:%M} UTC, and here it is {now:%Y-%m-%d %H:%M} UTC",
             "set this machine's clock: timedatectl set-ntp true",
             data=data,
         )

@@ -25,7 +25,7 @@ from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 
 CASES = SiteCheck("dataset.cases", "Cases can be used")
-LABELS = SiteCheck("dataset.labels", "What labels mean is known")
+LABELS = SiteCheck("dataset.labels", "Label convention is known")
 
 _CHECK = (
     "look at the images first, then repeat this: consilium check DIR with the folder of local/privacy.json, "

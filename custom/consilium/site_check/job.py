@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -22,8 +21,8 @@ from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.device import process_count
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.promise import PrivacyPromise
-from consilium.recipes.catalog import build_recipe
-from consilium.recipes.exported_job import export_job, job_kind, read_exported_job
+from consilium.recipes.exported_job import job_kind, read_exported_job
+from consilium.recipes.job_folder import job_folder
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.registry import only_listed_tasks
 
@@ -92,12 +91,11 @@ def load_site_job(name_or_folder: str, *, listed: Collection[str] | None = None)
     Raises:
         ConfigurationError: If it is neither, or the job can't be used or trains nothing.
     """
-    folder = Path(name_or_folder)
-    with only_listed_tasks(listed) if listed is not None else nullcontext():
-        if folder.is_dir():
-            return _read(folder)
-        with tempfile.TemporaryDirectory() as temporary:
-            return _read(export_job(build_recipe(name_or_folder), Path(temporary)))
+    with (
+        only_listed_tasks(listed) if listed is not None else nullcontext(),
+        job_folder(name_or_folder) as folder,
+    ):
+        return _read(folder)
 
 
 def _read(folder: Path) -> SiteJob:

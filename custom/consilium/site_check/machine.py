@@ -16,7 +16,7 @@ from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 
 SHARED_MEMORY = SiteCheck("machine.shared_memory", "Shared memory")
-CLOCK = SiteCheck("machine.clock", "Clock in step")
+CLOCK = SiteCheck("machine.clock", "Clock is in sync")
 ACCOUNT = SiteCheck("machine.account", "Account is not root")
 
 MIB = 2**20

@@ -213,7 +213,7 @@ def _explain_untrusted(server: Endpoint, error: ssl.SSLCertVerificationError) ->
     reason = error.verify_message
     if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
         return TLS.failed(
-            f"the certificate of {place} is not in force: {reason}",
+            f"the certificate of {place} is not valid now: {reason}",
             "compare this machine's clock (`date -u`) with a clock on the wall; if it is right, the "
             "project admin has to renew the server's certificate",
         )

@@ -10,7 +10,7 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 
-PRIVACY = SiteCheck("policy.privacy", "Patients' privacy in this job")
+PRIVACY = SiteCheck("policy.privacy", "Job meets this site's privacy demands")
 
 
 def check_privacy(site: SiteSettings | None, job: SiteJob) -> SiteFinding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from nvflare.apis.fl_constant import WorkspaceConstants
@@ -21,9 +20,9 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.ledger import HEADS_FILE, LEDGER_FILE, PrivacyLedger
 from consilium.privacy.spending import group_patients, hospital_mechanisms, largest_epsilon
 from consilium.provisioning.kit import Kit
-from consilium.recipes.base import APP, META, SERVER_CONFIG
-from consilium.recipes.catalog import build_recipe
+from consilium.recipes.base import APP, META, SERVER_CONFIG, JobRecipe
 from consilium.recipes.exported_job import read_recipe
+from consilium.recipes.job_folder import resolve_job
 from consilium.recipes.privacy_facts import facts_of_recipe, facts_of_record
 from consilium.recipes.strict_json import parse_json
 from consilium.records.job_record import JobRecord, load_record
@@ -173,9 +172,9 @@ def _filters(policy: Any, scope: str | None) -> list[str]:
 
 
 def _find_job(name_or_folder: str, patients: int | None) -> DescribedJob:
-    folder = Path(name_or_folder).expanduser()
-    if not folder.is_dir():
-        return DescribedJob(facts_of_recipe(build_recipe(name_or_folder), patients=patients))
+    folder = resolve_job(name_or_folder)
+    if isinstance(folder, JobRecipe):
+        return DescribedJob(facts_of_recipe(folder, patients=patients))
     if (folder / APP / SERVER_CONFIG).is_file():
         recipe = read_recipe(folder)
         meta = parse_json((folder / META).read_bytes())

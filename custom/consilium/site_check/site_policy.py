@@ -31,9 +31,9 @@ from consilium.tasks.registry import is_built_in, task_names
 
 CLASSES = SiteCheck("policy.classes", "Classes that a job may name")
 JOBS = SiteCheck("policy.jobs", "Every job, message and connection is checked")
-LOGS = SiteCheck("policy.log_streaming", "Logs stay here")
+LOGS = SiteCheck("policy.log_streaming", "Logs stay on this machine")
 TASKS = SiteCheck("policy.tasks", "Tasks that may run here")
-SCOPE = SiteCheck("policy.scope", "Where the data lies is said")
+SCOPE = SiteCheck("policy.scope", "Settings of this site")
 
 _RESOURCES = WorkspaceConstants.RESOURCES_CONFIG
 _PRIVACY = f"local/{WorkspaceConstants.PRIVACY_CONFIG}"
@@ -168,9 +168,9 @@ def check_scope(kit: Kit, job: SiteJob) -> tuple[SiteFinding, SiteSettings | Non
     looser = [name for name, one in others.items() if _asks_for_fewer(one, settings)]
     if looser:
         return SCOPE.warning(
-            f"{_PRIVACY}: a job can choose the scope {', '.join(looser)}, where fewer patients are enough "
-            "for what leaves than in the one of this job, which demands less privacy or leaves out other "
-            "withdrawn patients, or which remembers its patients elsewhere",
+            f"{_PRIVACY}: a job can choose the scope {', '.join(looser)}, which protects patients less than "
+            "the scope of this job: lower minimums of patients, weaker privacy demands, other withdrawn "
+            "patients, or a state_dir of its own",
             "give all scopes the same min_count, min_training_patients, min_update_patients, state_dir, "
             "privacy, hospital_noise and withdrawn_patients, or remove that scope, unless it is meant",
             data={"looser": looser},

@@ -17,8 +17,8 @@ from consilium.provisioning.kit_versions import EXPECTED_VERSIONS, read_expected
 from consilium.site_check.finding import SiteCheck, SiteFinding
 
 PYTHON = SiteCheck("software.python", "The kit starts the right Python")
-FLARE = SiteCheck("software.nvflare", "FLARE fits consilium")
-VERSIONS = SiteCheck("software.versions", "Versions fit the federation")
+FLARE = SiteCheck("software.nvflare", "FLARE version is supported")
+VERSIONS = SiteCheck("software.versions", "Versions match the federation's")
 
 _SECONDS = 30.0
 _ASK = "import sys; from importlib.metadata import version; print(version('consilium'), sys.prefix)"

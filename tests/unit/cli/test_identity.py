@@ -37,6 +37,11 @@ def test_the_private_key_is_never_printed(run, kit):
 def test_the_others_are_pinned_and_listed_with_how_many_must_be_left(run, kit):
     assert run("identity", "peers", kit) == (0, "", "none is pinned; next: consilium identity pin\n")
     assert run("identity", "pin", kit, "south", OTHER)[:2] == (0, "north aggregates with: south\n")
+    _, _, err = run("identity", "peers", kit)
+    assert err == (
+        "too few: a sum must be of 3 hospitals, this one included; pin 1 more hospital with "
+        "`consilium identity pin`\n"
+    )
     for name, text in (("east", "01" * 32), ("west", "02" * 32)):
         assert run("identity", "pin", kit, name, text)[0] == 0
     _, out, err = run("identity", "peers", kit)

@@ -88,6 +88,33 @@ def test_an_unknown_evaluator_names_the_sites(run, hospitals):
     assert "no site is named suoth; named: north, south" in err
 
 
+def test_a_job_can_be_named_as_in_the_list(run, hospitals):
+    code, _, err = run(
+        "simulate", "brain_tumor_stats", "--site", f"north={hospitals['north']}", "--site",
+        f"south={hospitals['south']}", "--compare", "--out", hospitals["out"],
+    )  # fmt: skip
+    assert code == 2
+    assert "brain_tumor_stats trains nothing: leave --compare out" in err
+
+
+def test_a_name_that_no_job_has_names_the_jobs(run, hospitals):
+    code, _, err = run(
+        "simulate", "brain_tumor_fedavgg", "--site", "a=x", "--site", "b=y", "--out", hospitals["out"]
+    )
+    assert code == 2
+    assert "no job is named 'brain_tumor_fedavgg'; known: brain_tumor_fedavg" in err
+
+
+@pytest.mark.parametrize("job", ["brain_tumor_check", "brain_tumor_stats"])
+def test_a_job_that_trains_nothing_takes_conventions_too(run, hospitals, job):
+    code, _, err = run(
+        "simulate", job, "--site", f"north={hospitals['north']}", "--site", f"south={hospitals['south']}",
+        "--convention", "east=brats-2018", "--out", hospitals["out"],
+    )  # fmt: skip
+    assert code == 2
+    assert "no site is named east; named: north, south" in err
+
+
 def test_a_folder_that_is_no_job_says_where_jobs_come_from(run, hospitals):
     code, _, err = run(
         "simulate", hospitals["north"], "--site", "a=x", "--site", "b=y", "--out", hospitals["out"]

@@ -236,7 +236,7 @@ def test_files_of_others_in_the_folder_named_for_results_stay(north, tmp_path, n
     [
         ("brain_tumor_stats", None, r"trains nothing \(kind of job: statistics\); name one that trains"),
         ("brain_tumor_fedavk", None, "no job is named 'brain_tumor_fedavk'"),
-        ("jobs/gone", None, "jobs/gone is no folder of a job"),
+        ("jobs/gone", None, "there is no folder jobs/gone"),
         (JOB, {}, "no site is given"),
         (JOB, {"north": "/gone"}, "site north: /gone is not a folder"),
         (JOB, "/gone", "/gone"),

@@ -91,7 +91,7 @@ def test_a_certificate_that_can_t_be_read_is_rejected(root, refused, name):
     [
         (NOW - 9 * DAY, NOW - 2 * DAY, Status.FAILED, "expired 3 days ago", "a new certificate"),
         (NOW - DAY, NOW + 20 * DAY, Status.WARNING, "days left", "a new certificate"),
-        (NOW + DAY, NOW + 90 * DAY, Status.FAILED, "in force from", "timedatectl set-ntp true"),
+        (NOW + DAY, NOW + 90 * DAY, Status.FAILED, "valid from", "timedatectl set-ntp true"),
     ],
 )
 def test_a_certificate_out_of_date_is_reported(root, authority, refused, begins, ends, status, seen, remedy):

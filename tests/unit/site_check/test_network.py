@@ -133,7 +133,7 @@ def server_kit(kits, folder, *, host, days):
     ("host", "days", "seen", "remedy"),
     [
         ("elsewhere.example", 9, "bears another name", "under which name"),
-        (SERVER, 0, "not in force: certificate has expired", "date -u"),
+        (SERVER, 0, "not valid now: certificate has expired", "date -u"),
     ],
 )
 def test_a_server_certificate_that_does_not_fit_is_explained(
