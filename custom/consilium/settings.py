@@ -192,13 +192,18 @@ def _explain(model: type[BaseModel], values: Any, problem: Any, noun: str) -> st
     if problem["type"] == "missing":
         return f"  {name}: it is missing"
     if problem["type"] != "extra_forbidden":
-        return (
-            f"  {name}: {_allowed(problem)} (seen: {_shorten(_SEEN.repr(problem['input']), _LONGEST_SEEN)})"
-        )
+        return f"  {name}: {_allowed(problem)}{_seen(problem)}"
     known = sorted(_fields(model, values, problem["loc"][:-1]))
     nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}" if known else ""
     return f"  {name}: no such {noun}{hint}"
+
+
+def _seen(problem: Mapping[str, Any]) -> str:
+    """Return what stands there; nothing for a group, whose sentence names the values itself."""
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
+        return ""
+    return f" (seen: {_shorten(_SEEN.repr(problem['input']), _LONGEST_SEEN)})"
 
 
 def _allowed(problem: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import consilium
 from consilium.errors import ConfigurationError
 from consilium.learning.processes.messages import _Message
 from consilium.participant.site_settings import SiteSettings
+from consilium.recipes.catalog import build_recipe
 from consilium.settings import Settings, parse_changes
 from consilium.tasks.brain_tumor.synthetic.hospitals import CohortOptions
 
@@ -50,6 +51,25 @@ def test_every_wrong_setting_has_a_line_with_the_value_seen_and_where_it_came_fr
     assert len(lines) == 2
     assert any("rounds" in line and "'many'" in line for line in lines)
     assert any("learning.batch_size" in line and "1.5" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("job", "changes", "named"),
+    [
+        ("brain_tumor_fedavg", {"learning.local_epochs": 1.0}, "exactly one of local_steps and local_epochs"),
+        (
+            "brain_tumor_fedavg",
+            {"learning.patch_voxels": [512, 512, 512], "learning.batch_size": 8},
+            "or a smaller patch",
+        ),
+        ("brain_tumor_fedavg_secagg", {"aggregation.rule": "median"}, "aggregation.rule 'median'"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_named_without_all_the_others(job, changes, named) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        build_recipe(job, changes)
+    assert named in str(raised.value)
+    assert "learning_rate" not in str(raised.value)
 
 
 def test_settings_can_not_change_after_they_were_checked() -> None:
