@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("a busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("a busy machine")
 
 SITE_FOLDERS = ("cache", "site_state", "arrivals")
 """What a site makes in the folder that it runs in, where its settings name no other."""

@@ -21,7 +21,6 @@ from .mutations import importable_classes, mutated
 JOB_ID = "9f2e0c4e-58a5-4d7b-9a0e-4d1f3c2b1a00"
 META, SERVER, CLIENT = "meta.json", "app/config/config_fed_server.json", "app/config/config_fed_client.json"
 QUICK = settings(
-    deadline=None,
     max_examples=examples(25),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -24,7 +24,7 @@ def test_the_same_values_have_the_same_interval_in_any_order():
     assert np.array_equal(first, again)
 
 
-@settings(max_examples=examples(25), deadline=None)
+@settings(max_examples=examples(25))
 @given(
     st.lists(
         st.lists(st.floats(-1, 1), min_size=1, max_size=3),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from effort import examples
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
@@ -30,7 +30,7 @@ def integer_norm(total):
     return math.isqrt(sum(int(value) ** 2 for value in total.tolist()))
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60))
 @given(gradients, st.sampled_from([1e-3, 0.1, 1.0, 37.5]))
 def test_nobody_contributes_more_than_the_bound(numbers, clip):
     step = PatientGradients(SHAPES, clip=clip)
@@ -38,7 +38,7 @@ def test_nobody_contributes_more_than_the_bound(numbers, clip):
     assert integer_norm(step.total) <= 2**30
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60))
 @given(st.lists(gradients, min_size=1, max_size=5), gradients)
 def test_a_patient_more_or_less_changes_the_sum_by_at_most_the_bound(others, one):
     without, with_one = (PatientGradients(SHAPES, clip=0.5) for _ in range(2))
@@ -49,7 +49,7 @@ def test_a_patient_more_or_less_changes_the_sum_by_at_most_the_bound(others, one
     assert integer_norm(with_one.total - without.total) <= 2**30
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60))
 @given(st.permutations([[float(i * j % 7 - 3) for j in range(10)] for i in range(6)]))
 def test_the_sum_is_the_same_in_whatever_order_bit_for_bit(order):
     first, second = (PatientGradients(SHAPES, clip=1.0) for _ in range(2))

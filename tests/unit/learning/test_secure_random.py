@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from effort import examples
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -55,7 +55,7 @@ def test_the_rarest_bits_give_finite_numbers():
     assert SecureRandom.gaussian(Extreme(-1), 2).abs().max() < 1e-7
 
 
-@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30))
 @given(st.floats(0, 1), st.integers(0, 50))
 def test_decisions_are_as_many_as_asked_for_and_certain_ones_are_certain(probability, count):
     drawn = SecureRandom().bernoulli(probability, count)

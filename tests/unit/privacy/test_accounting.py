@@ -50,13 +50,13 @@ def test_the_noise_of_equal_releases_adds_up_as_their_squares():
     )
 
 
-@settings(max_examples=examples(4), deadline=None)
+@settings(max_examples=examples(4))
 @given(st.lists(mechanisms, min_size=1, max_size=2), mechanisms)
 def test_whatever_is_released_as_well_costs_more(some, more):
     assert epsilon_spent([*some, more], 1e-4) >= epsilon_spent(some, 1e-4) * 0.995
 
 
-@settings(max_examples=examples(4), deadline=None)
+@settings(max_examples=examples(4))
 @given(st.lists(mechanisms, min_size=1, max_size=2))
 def test_renyi_orders_are_never_below_the_tighter_bound(some):
     assert accounting._by_orders(some, 1e-4) >= epsilon_spent(some, 1e-4)

@@ -252,7 +252,7 @@ def test_a_change_while_a_job_runs_is_found_at_its_next_payment(paid, query):
     assert refused.value.code is RefusalCode.PRIVACY_LEDGER
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_no_byte_can_change_what_was_paid(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("ledger")
@@ -268,7 +268,7 @@ def test_no_byte_can_change_what_was_paid(tmp_path_factory, data):
         assert read(folder) == before
 
 
-@settings(max_examples=examples(30), deadline=None)
+@settings(max_examples=examples(30))
 @given(st.data())
 def test_a_ledger_that_is_cut_anywhere_is_refused(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("ledger")

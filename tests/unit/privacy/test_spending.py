@@ -53,7 +53,7 @@ def test_only_payments_of_a_job_and_patients_that_are_asked_for_count(paid, amon
             assert steps == 40 * sum(patient in members and job == of for members, of in paid)
 
 
-@settings(max_examples=examples(5), deadline=None)
+@settings(max_examples=examples(5))
 @given(payments, patients)
 def test_no_payment_lets_a_patient_have_spent_less(paid, members):
     before = {

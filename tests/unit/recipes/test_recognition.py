@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 from effort import examples
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from pyhocon import ConfigFactory, HOCONConverter
 
 from consilium.errors import ConfigurationError
@@ -63,7 +63,7 @@ def unbounded(schema, definitions, name):
             yield from unbounded(schema["items"], definitions, f"{name}[]")
 
 
-@settings(deadline=None, max_examples=examples(20), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(20))
 @given(any_recipe)
 def test_every_job_that_a_recipe_writes_is_found_again_with_its_settings(recipe):
     files = read_again(recipe.files())
@@ -77,7 +77,7 @@ def test_every_job_that_a_recipe_writes_is_found_again_with_its_settings(recipe)
     assert app.settings.model_copy(update=renamed) == recipe.settings
 
 
-@settings(deadline=None, max_examples=examples(6), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(6))
 @given(any_recipe)
 def test_what_nvflare_job_submit_makes_of_a_job_is_still_the_same_job(recipe):
     """FLARE's command reads every file as HOCON and writes JSON again."""

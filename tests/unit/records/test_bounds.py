@@ -76,7 +76,7 @@ def test_an_honest_message_passes(model):
     assert model.model_validate(HONEST[model])
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150))
 @given(place=st.sampled_from(FIELDS), value=ANYTHING)
 def test_whatever_stands_in_a_field_is_rejected_or_in_bounds(place, value):
     model, field = place
@@ -98,7 +98,7 @@ def test_whatever_stands_in_a_field_is_rejected_or_in_bounds(place, value):
     assert all(text.isprintable() and len(text) <= 400 for text in texts_in(read))
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 @given(model=st.sampled_from(list(HONEST)), said=ANYTHING)
 def test_anything_at_all_instead_of_a_message_is_rejected(model, said):
     try:

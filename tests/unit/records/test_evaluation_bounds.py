@@ -116,7 +116,7 @@ def test_a_message_of_another_form_is_rejected(path, value):
         check(change(path, value))
 
 
-@settings(max_examples=examples(30), deadline=None)
+@settings(max_examples=examples(30))
 @given(
     path=st.sampled_from([("whole",), ("subgroups",), ("withheld",), DICE, (*DICE, "edges"), ("left_out",)]),
     value=ANYTHING,

@@ -1,7 +1,7 @@
 """Intervals of test scores: of enough patients, and within what the metric allows."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -21,7 +21,6 @@ def cases(values):
     return [dict.fromkeys(NAMES, value) for value in values]
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=12, max_size=20))
 def test_an_interval_holds_the_score_and_passes_the_server_s_check(values):
     rows = cases(values)

@@ -156,7 +156,7 @@ def test_the_record_as_it_was_written_has_a_report(folder, name):
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_damaged_field_gives_a_page_or_a_named_fault(folder, name):
-    @settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(250), suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(PLACES[name]), st.integers(0, len(VALUES)))
     def try_one(path, which):
         value = MISSING if which == len(VALUES) else VALUES[which]
@@ -168,7 +168,7 @@ def test_a_damaged_field_gives_a_page_or_a_named_fault(folder, name):
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("name", RECORDS)
 def test_two_damaged_fields_do_as_well(folder, name):
-    @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
     @given(st.data())
     def try_two(data):
         content = RECORDS[name]
@@ -256,7 +256,7 @@ def test_a_damaged_status_of_a_site_is_shown_or_passed_over(tmp_path):
     path = tmp_path / STATUS_FOLDER / "job-1.json"
     content = json.loads(path.read_text())
 
-    @settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(200), suppress_health_check=list(HealthCheck))
     @given(st.sampled_from([path for path in places(content) if path]), st.sampled_from((*VALUES, MISSING)))
     def try_one(place, value):
         path.write_text(json.dumps(damage(content, place, value)))

@@ -4,7 +4,7 @@ import struct
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives import hashes, hmac
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consilium.secagg.masks import MaskStream, apply_masks, in_order
@@ -66,7 +66,6 @@ def test_tensors_take_one_stream_in_their_order(sizes, kind):
     assert np.array_equal(np.concatenate(parts), together)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 6), st.sampled_from(["<u2", "<u4"]), st.integers(0, 2**32))
 def test_the_masks_of_all_pairs_cancel_in_the_sum(sites, kind, number):
     random = np.random.default_rng(number)

@@ -59,7 +59,6 @@ def test_the_sum_of_the_surviving_sites_has_at_least_the_wanted_variance(sites, 
         assert survivors * variance >= wanted
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 2**62), min_size=1, max_size=50))
 def test_integers_stay_below_their_bounds(bounds):
     drawn = SecureIntegers().below(np.array(bounds, np.int64))
@@ -93,7 +92,7 @@ def test_noise_of_nothing_or_nobody_is_refused(total, fewest):
         per_site_variance(1e9, 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 3), st.sampled_from([1.5, 2.0, 4.0]))
 def test_the_sum_protects_at_least_as_much_as_is_stated(sites, variance, shift, order):
     """The Rényi divergence of the sum's exact distribution and the shifted one is within the bound."""

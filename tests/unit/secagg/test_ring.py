@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -19,7 +19,6 @@ def codes(most_terms=64):
     )
 
 
-@settings(deadline=None)
 @given(codes(), hnp.arrays(np.float32, SHAPES, elements=st.floats(-1e7, 1e7, width=32)), st.floats(0, 1))
 def test_a_value_comes_back_within_a_step_and_within_the_bound(code, values, weight):
     encoded, clipped = code.encode(values, generator=rounding_generator(), weight=weight)
@@ -31,7 +30,6 @@ def test_a_value_comes_back_within_a_step_and_within_the_bound(code, values, wei
     assert clipped == np.count_nonzero(np.abs(exact) > code.bound)
 
 
-@settings(deadline=None)
 @given(BITS, st.integers(1, 64), st.floats(1e-3, 1e3), st.integers(0, 400), st.sampled_from([-1.0, 1.0]))
 def test_a_sum_of_as_many_largest_values_as_there_may_be_never_wraps(bits, terms, bound, room, sign):
     try:
@@ -47,7 +45,6 @@ def test_a_sum_of_as_many_largest_values_as_there_may_be_never_wraps(bits, terms
     assert code.decode(total)[0] == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(codes(), st.data())
 def test_the_sum_of_elements_is_the_sum_of_integers_exactly(code, data):
     sites = data.draw(st.integers(1, code.terms))
@@ -112,7 +109,6 @@ def test_a_weight_that_would_leave_the_room_is_refused(weight):
         )
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=64))
 def test_counts_are_exact(counts):
     code = integer_code(64)
@@ -122,7 +118,6 @@ def test_counts_are_exact(counts):
     assert code.decode(total) == sum(counts)
 
 
-@settings(deadline=None)
 @given(
     st.lists(hnp.arrays(np.float64, 4, elements=st.floats(-1e30, 1e30)), min_size=1),
     st.floats(1e-3, 1e3),

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consilium.errors import TrainingError
@@ -53,7 +53,6 @@ def vectors(sites, scale=0.2):
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=8), st.sampled_from([16, 32]))
 def test_the_opened_sum_is_the_weighted_mean(cases, bits):
     rules, (seeds, opening) = plan(bits=bits), seeds_of(len(cases))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from consilium.tasks.histograms import Histogram, MetricBins, enclose_mean
 from consilium.tasks.segmentation.measurement.definitions import case_metrics
 
-QUICK = settings(max_examples=examples(150), deadline=None)
+QUICK = settings(max_examples=examples(150))
 BINS = [metric.bins for metric in case_metrics(374)]
 
 

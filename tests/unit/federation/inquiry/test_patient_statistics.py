@@ -177,7 +177,7 @@ def test_statistics_that_are_too_large_are_not_even_unpacked(monkeypatch):
         read_statistics(DXO(DataKind.STATISTICS, data=data).to_shareable(), LATER[0], FEATURES)
 
 
-@settings(max_examples=examples(20), deadline=None)
+@settings(max_examples=examples(20))
 @given(
     stage=st.sampled_from([None, *LATER]),
     place=st.sampled_from(["answer", "data", "packed", "unpacked", "statistic", "feature", "patients"]),

@@ -114,7 +114,7 @@ def test_words_that_are_not_the_task_s_own_are_not_kept(run):
     assert (record.sites["east"].layout, record.sites["east"].label_convention) == (OTHER_CODE, OTHER_CODE)
 
 
-@settings(max_examples=examples(20), deadline=None)
+@settings(max_examples=examples(20))
 @given(field=st.sampled_from(list(SiteReadiness.model_fields)), value=ANYTHING)
 def test_whatever_a_site_says_of_itself_the_check_can_be_read(tmp_path_factory, field, value):
     content = site("train").model_dump() | {field: value}

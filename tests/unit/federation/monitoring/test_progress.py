@@ -231,7 +231,7 @@ def test_a_job_that_leaves_no_record_has_failed(engine):
     assert read_progress(engine.run_folder).ended.kind == "failure"
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(60))
 @given(field=st.sampled_from(["state", "done", "total", "loss", "note"]), value=ANYTHING)
 def test_whatever_a_site_says_of_itself_the_others_are_shown_and_the_file_can_be_read(
     tmp_path_factory, field, value

@@ -10,7 +10,7 @@ from consilium.federation.message_names import LOCAL_ONLY, PREPARE, TRAIN, VALID
 from .lies import PLACES, check
 
 
-@settings(max_examples=examples(16), deadline=None)
+@settings(max_examples=examples(16))
 @given(place=st.sampled_from([*PLACES, "the whole answer"]), value=ANYTHING | NUMBERS | TEXTS | ARRAYS)
 def test_whatever_a_site_answers_costs_nobody_else_anything(tmp_path_factory, place, value):
     _, outcomes = check(tmp_path_factory.getbasetemp() / "anything", place, value)
@@ -18,13 +18,13 @@ def test_whatever_a_site_answers_costs_nobody_else_anything(tmp_path_factory, pl
         assert outcomes[3] == "excluded"  # what a site declines itself isn't counted
 
 
-@settings(max_examples=examples(6), deadline=None)
+@settings(max_examples=examples(6))
 @given(place=st.sampled_from(list(PLACES)), value=ANYTHING | NUMBERS | TEXTS)
 def test_whatever_a_site_answers_from_the_start(tmp_path_factory, place, value):
     check(tmp_path_factory.getbasetemp() / "anything", place, value, (PREPARE, TRAIN, VALIDATE))
 
 
-@settings(max_examples=examples(12), deadline=None)
+@settings(max_examples=examples(12))
 @given(place=st.sampled_from(list(PLACES)), value=ANYTHING | NUMBERS | TEXTS)
 def test_whatever_a_site_says_of_its_own_model(tmp_path_factory, place, value):
     record, _ = check(tmp_path_factory.getbasetemp() / "anything", place, value, (LOCAL_ONLY,))

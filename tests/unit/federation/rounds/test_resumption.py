@@ -89,7 +89,8 @@ absences = st.sets(st.integers(0, MODELS - 1), max_size=MODELS // 2)
 
 
 @settings(
-    max_examples=examples(7), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(7),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(
     st.tuples(scripts, scripts),

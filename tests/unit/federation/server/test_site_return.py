@@ -106,7 +106,7 @@ def test_a_job_whose_progress_can_t_be_read_keeps_no_site_from_the_others(server
     assert server.runner.started == [("missed-there", "aster")]
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 @given(token=ANYTHING, jobs=ANYTHING)
 def test_whatever_stands_in_a_heartbeat_is_dropped_or_bounded(token, jobs):
     component = SiteReturn.__new__(SiteReturn)

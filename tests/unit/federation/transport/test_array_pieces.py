@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from nvflare.fuel.f3.streaming.download_service import ProduceRC
@@ -47,7 +47,6 @@ def room(request, tmp_path):
     return lambda length: _make_room(folder, length)
 
 
-@settings(deadline=None)
 @given(arrays=ARRAYS, piece=st.integers(1, 300))
 def test_all_arrays_arrive_as_they_were(arrays, piece):
     arrived = fetch(ArrayPieces(arrays, piece), PieceCollector(MemoryArrival))

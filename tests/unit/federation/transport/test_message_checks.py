@@ -88,7 +88,7 @@ def test_a_site_may_fire_one_event_and_none_of_flare_s_or_ours():
         assert aux_fault(FED_EVENT_TOPIC, event(kind=kind), "north") == "it is an event that no site may fire"
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200))
 @given(
     place=st.sampled_from(["payload", "headers", "context", "props", "cookies", "task", "id", "kind"]),
     value=ANYTHING,

@@ -39,7 +39,7 @@ def combine(sent, **settings):
 
 
 @given(updates)
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_the_mean_is_numpy_s_weighted_one(sent):
     result, shares = combine(sent, max_site_share=1)
     cases = [weight for _, weight in sent]
@@ -51,7 +51,7 @@ def test_the_mean_is_numpy_s_weighted_one(sent):
 
 
 @given(updates)
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_the_median_is_numpy_s_and_counts_every_site_once(sent):
     result, shares = combine(sent, rule="median")
     np.testing.assert_array_equal(result, np.median([value for value, _ in sent], axis=0))
@@ -59,7 +59,7 @@ def test_the_median_is_numpy_s_and_counts_every_site_once(sent):
 
 
 @given(updates, st.floats(0.01, 0.49))
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_the_trimmed_mean_is_that_of_the_sorted_values_without_both_ends(sent, share):
     result, shares = combine(sent, rule="trimmed_mean", trim_share=share)
     cut = min(math.ceil(share * len(sent)), (len(sent) - 1) // 2)
@@ -69,7 +69,7 @@ def test_the_trimmed_mean_is_that_of_the_sorted_values_without_both_ends(sent, s
 
 
 @given(updates, st.floats(0.1, 3))
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_the_clipped_mean_scales_long_updates_down_to_the_median_of_the_norms(sent, ratio):
     norms = [np.linalg.norm(value.astype(np.float64)) for value, _ in sent]
     limit = ratio * np.median(norms)
@@ -85,7 +85,7 @@ def test_the_clipped_mean_scales_long_updates_down_to_the_median_of_the_norms(se
 @given(
     updates.filter(lambda sent: len(sent) >= 3), st.floats(-1e6, 1e6, width=32), st.sampled_from([0, 1, 2])
 )
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(50))
 def test_one_bad_site_of_three_or_more_can_t_leave_the_range_of_the_others(sent, value, place):
     good = np.array([update for update, _ in sent])
     sent[place] = (np.full((3, 2), value, np.float32), 10**6)

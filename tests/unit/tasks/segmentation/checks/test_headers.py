@@ -18,7 +18,8 @@ from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 
 QUICK = settings(
-    max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(30),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 
 

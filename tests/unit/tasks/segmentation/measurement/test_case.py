@@ -18,7 +18,7 @@ from consilium.tasks.segmentation.regions import Region
 from tasks.segmentation.measurement.phantoms import UNIT, block, phantom
 
 REGION = Region("lesion", "Lesion", frozenset({1}))
-QUICK = settings(max_examples=examples(60), deadline=None)
+QUICK = settings(max_examples=examples(60))
 
 DISTANCES = ("hd95", "lesion_hd95")
 SYMMETRIC = ("dice", "hd95", "surface_dice_1mm", "surface_dice_2mm", "absolute_volume_error")

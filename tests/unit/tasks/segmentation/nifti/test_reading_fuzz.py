@@ -21,7 +21,7 @@ from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.segmentation.nifti.reading import read_nifti, read_size
 
 EXAMPLES = examples(100)
-FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck])
+FUZZ = settings(max_examples=EXAMPLES, suppress_health_check=[*HealthCheck])
 OURS = DataCode.UNEXPECTED_ERROR
 ROOM_BYTES = 6 << 30
 

@@ -72,7 +72,7 @@ def test_thin_and_tiny_volumes_keep_all_that_is_marked(shape):
     assert inside.sum() == marked.sum()
 
 
-@settings(deadline=None, max_examples=examples(60))
+@settings(max_examples=examples(60))
 @given(
     seed=st.integers(0, 2**16),
     marks=st.integers(1, 400),

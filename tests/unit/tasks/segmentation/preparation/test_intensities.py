@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consilium.tasks.segmentation.preparation.intensities import Levels, Scale, standardize
@@ -88,7 +88,6 @@ voxel_lists = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(voxels=voxel_lists, percent=st.sampled_from([0.0, 0.5, 50.0, 99.5, 100.0]))
 def test_levels_count_as_the_voxels_do(voxels, percent):
     levels = Levels.of(voxels)
@@ -103,7 +102,6 @@ def test_levels_count_as_the_voxels_do(voxels, percent):
     assert levels.beyond(middle, middle) == np.count_nonzero(exact != middle)
 
 
-@settings(deadline=None)
 @given(voxels=voxel_lists)
 def test_any_values_are_normalized(voxels):
     if np.unique(voxels.astype(np.float64)).size > 1:
