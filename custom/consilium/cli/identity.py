@@ -117,7 +117,7 @@ def list_peers(kit: KitFolder, as_json: Json = False) -> None:
     elif needed > everybody:
         missing = counted(needed - everybody, "more hospital")
         say(
-            f"too few: a sum must be of {needed} hospitals, this one included; pin {missing} with "
+            f"too few: a sum must be of {counted(needed, 'hospital')}, this one included; pin {missing} with "
             "`consilium identity pin`",
             err=True,
         )
