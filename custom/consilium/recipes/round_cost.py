@@ -45,11 +45,14 @@ _MASKED: Final = {
 }
 _ENCRYPTED: Final = Rates(sent=57.4, site=3.4, site_peer=0.0, server_site=0.32, held=57.4, stored=57.4)
 
-_MESSAGES, _MESSAGES_OF_PEER = 923, 190
+_MESSAGES, _MESSAGES_OF_PEER = 701, 425
 """Bytes of the protocol's messages that a site sends, and for each site that takes part."""
 
-_MESSAGE_SECONDS, _MESSAGE_SECONDS_OF_PEER = 0.005, 0.0006
-"""Processor seconds of these messages at a site; the server has as many for each."""
+_MESSAGE_SECONDS, _MESSAGE_SECONDS_OF_PEER = 0.008, 0.0009
+"""Processor seconds of these messages at a site."""
+
+_MESSAGE_SECONDS_OF_PAIR = 0.0003
+"""Processor seconds at the server for each two sites, whose shares for each other it checks."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def round_costs(parameters: int, sites: int, ring_bits: int) -> list[RoundCost]:
         masked.way,
         masked.sent + _MESSAGES + _MESSAGES_OF_PEER * sites,
         masked.site_seconds + _MESSAGE_SECONDS + _MESSAGE_SECONDS_OF_PEER * sites,
-        masked.server_seconds + sites * (_MESSAGE_SECONDS + _MESSAGE_SECONDS_OF_PEER * sites) / 10,
+        masked.server_seconds + _MESSAGE_SECONDS_OF_PAIR * sites**2,
         masked.server_memory,
         masked.server_disk,
     )

@@ -20,3 +20,10 @@ class SummedReports(Record):
     cases: int = Field(ge=1, le=MOST_BYTES, description="Training cases that count, of all of them.")
     loss: Loss | None = Field(default=None, description="Mean over the sites, each with one vote.")
     clipped: int = Field(ge=0, le=MOST_BYTES, description="Values of updates that were clipped.")
+    recovered: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_SITES,
+        description="Sites that dropped out and whose masks were removed by shares of their keys, which the "
+        "others had.",
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -20,6 +20,9 @@ from consilium.secagg.errors import SecAggRefusal
 from consilium.secagg.messages import SumContext
 from consilium.secagg.shamir import SHARE_BYTES
 from consilium.secagg.statements import digest_statement, encode_statement
+
+ShareKind: TypeAlias = Literal["self", "key"]
+"""Of the self-mask secret, or of the mask key."""
 
 _NONCE: Final = bytes(12)
 """Of every encryption: each key encrypts one message, as it is of one sender, receiver and attempt."""
@@ -51,6 +54,33 @@ def public_key(private_key: bytes) -> bytes:
 def commit_secret(context: SumContext, site: str, self_secret: bytes) -> bytes:
     """Return the hash by which a recovered self-mask secret is recognized; it hides 256 random bits."""
     return digest_statement("self secret", *context.parts, site, self_secret)
+
+
+def hash_share(
+    context: SumContext, roster: bytes, kind: ShareKind, owner: str, holder: str, share: bytes
+) -> bytes:
+    """Return the hash by which a share is recognized when its holder gives it.
+
+    Below the threshold a share is as random as a key of 256 bits, so its hash shows nothing of it.
+
+    Args:
+        context: Of the sum.
+        roster: Digest of the roster.
+        kind: Which of the owner's two secrets it is a share of.
+        owner: Whose secret that is.
+        holder: Whom the share is for.
+        share: The share.
+    """
+    return digest_statement(f"{kind} share", *context.parts, roster, owner, holder, share)
+
+
+def is_low_order(peer_key: bytes) -> bool:
+    """Return whether a public key is one of the few that have the same secret with every private key."""
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(peer_key))
+    except ValueError:
+        return True
+    return False
 
 
 def derive_self_seed(context: SumContext, site: str, self_secret: bytes) -> bytes:
@@ -119,7 +149,8 @@ def unseal_shares(
     """Decrypt what `seal_shares` made; the arguments are those of the receiver.
 
     Raises:
-        SecAggRefusal: It was changed, or is of another sender, receiver, roster or attempt.
+        SecAggRefusal: It is none of this sender, receiver, roster and attempt, or the sender's key can't be
+            used.
     """
     shared = _agree(private_key, peer_key, (sender, receiver))
     key, associated = _channel(context, roster, shared, sender, receiver)

@@ -9,6 +9,19 @@ class SecAggRefusal(ConsiliumError):
     """A message that its receiver, a site or the server, doesn't accept; its state is as before."""
 
 
+class UnknownParties(SecAggRefusal):
+    """A roster with sites that its receiver has not pinned, or pinned with other identities.
+
+    Args:
+        reason: As an error's text.
+        sites: These sites, in order.
+    """
+
+    def __init__(self, reason: str, sites: list[str]) -> None:
+        super().__init__(reason)
+        self.sites = sites
+
+
 class OpenedOtherwise(SecAggRefusal):
     """A sum of a round that was opened with other survivors or by other rules; it stays refused."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
-from consilium.data.files import private_folder, private_opener
+from consilium.data.files import OTHERS, private_folder
 from consilium.errors import DataError
 from consilium.secagg.errors import OpenedOtherwise, SecAggRefusal
 
@@ -17,6 +19,9 @@ MEMORY_FILE: Final = "secagg.sqlite"
 """In a site's `state_dir`."""
 
 _WAIT_SECONDS: Final = 30.0
+_MAKING: Final = Lock()
+"""Held while a file is made, so that no other thread has locked it before it is closed."""
+
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS attempts (job TEXT PRIMARY KEY, last INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS opened (subject BLOB PRIMARY KEY, survivors BLOB NOT NULL);
@@ -90,9 +95,7 @@ class SecAggMemory:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
             private_folder(self._path.parent)
-            os.close(
-                private_opener(str(self._path), os.O_CREAT | os.O_RDWR)
-            )  # its journal gets the same mode
+            _make_private(self._path)
             with closing(
                 sqlite3.connect(self._path, timeout=_WAIT_SECONDS, isolation_level=None)
             ) as database:
@@ -106,3 +109,21 @@ class SecAggMemory:
                 f"The memory of secure aggregation, {self._path}, can't be used ({error}): let the account "
                 "that runs FLARE read and write it, and make room on its disk."
             ) from error
+
+
+def _make_private(path: Path) -> None:
+    """Make a database that only its owner can read, as SQLite gives its journals the same mode.
+
+    A file that is there is not opened: to close it would release the locks that SQLite has on it for other
+    threads of this process.
+
+    Raises:
+        OSError: It can't be made, or closed to others.
+    """
+    with _MAKING:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, stat.S_IRUSR | stat.S_IWUSR))
+        except FileExistsError:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if os.name == "posix" and mode & OTHERS:
+                path.chmod(mode & ~OTHERS)

@@ -26,10 +26,11 @@ PartyName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Bytes32: TypeAlias = Annotated[bytes, Field(min_length=32, max_length=32)]
 Signature: TypeAlias = Annotated[bytes, Field(min_length=64, max_length=64)]
 SecretShare: TypeAlias = Annotated[bytes, Field(min_length=SHARE_BYTES, max_length=SHARE_BYTES)]
-SealedShares: TypeAlias = Annotated[
+Ciphertext: TypeAlias = Annotated[
     bytes, Field(min_length=2 * SHARE_BYTES + _TAG_BYTES, max_length=2 * SHARE_BYTES + _TAG_BYTES)
 ]
-Names: TypeAlias = Annotated[list[PartyName], Field(min_length=1, max_length=MOST_PARTIES)]
+AnyNames: TypeAlias = Annotated[list[PartyName], Field(max_length=MOST_PARTIES)]
+Names: TypeAlias = Annotated[AnyNames, Field(min_length=1)]
 
 MessageT = TypeVar("MessageT", bound="SecAggMessage")
 
@@ -142,8 +143,37 @@ class Roster(ContextMessage):
         return digest_statement("roster", *self.context.parts, *signed)
 
 
+class SealedShares(SecAggMessage):
+    """A site's two shares for one other site, which only that one can read, and which the sender can't deny.
+
+    Attributes:
+        ciphertext: Both shares, encrypted for the receiver.
+        self_hash: Hash of the share of the self-mask secret, `hash_share`.
+        key_hash: Hash of the share of the mask key.
+        signature: By the sender's identity, over all of the above.
+    """
+
+    ciphertext: Ciphertext
+    self_hash: Bytes32
+    key_hash: Bytes32
+    signature: Signature
+
+    def statement(self, context: SumContext, roster: bytes, sender: str, receiver: str) -> bytes:
+        """Return what the sender signs.
+
+        Args:
+            context: Of the sum.
+            roster: Digest of the roster.
+            sender: Whose secrets the shares are of.
+            receiver: Whom they are for.
+        """
+        return encode_statement(
+            "shares", *context.parts, roster, sender, receiver, self.ciphertext, self.self_hash, self.key_hash
+        )
+
+
 class ShareBundle(ContextMessage):
-    """A site's shares for the others, each encrypted for its receiver."""
+    """A site's shares for the others, by receiver."""
 
     site: PartyName
     sealed: Annotated[dict[PartyName, SealedShares], Field(min_length=1, max_length=MOST_PARTIES)]
@@ -186,10 +216,23 @@ class SurvivorList(ContextMessage):
 
 
 class Confirmation(ContextMessage):
-    """A site's signature of the list of survivors that it saw."""
+    """A site's signature of the list of survivors that it saw.
+
+    Attributes:
+        site: The site.
+        signature: By its identity.
+        lacking: Sites whose shares for it can't be read or are not those that they signed, in order.
+    """
 
     site: PartyName
     signature: Signature
+    lacking: AnyNames
+
+    @field_validator("lacking")
+    @classmethod
+    def _in_order(cls, value: list[str]) -> list[str]:
+        _require_order(value)
+        return value
 
 
 class ConfirmationList(ContextMessage):
@@ -199,15 +242,17 @@ class ConfirmationList(ContextMessage):
 
 
 class Reveal(ContextMessage):
-    """The shares that a site gives to open the sum, by the site that they are of.
+    """What a site gives to open the sum: its own secret, and its shares by the site that they are of.
 
     Attributes:
         site: Who gives them.
-        self_shares: Shares of the self-mask secrets of survivors.
+        self_secret: The secret of its own mask. The others' shares replace it if the site is lost.
+        self_shares: Shares of the self-mask secrets of the other survivors.
         key_shares: Shares of the mask keys of sites that dropped out.
     """
 
     site: PartyName
+    self_secret: Bytes32
     self_shares: Annotated[dict[PartyName, SecretShare], Field(max_length=MOST_PARTIES)]
     key_shares: Annotated[dict[PartyName, SecretShare], Field(max_length=MOST_PARTIES)]
 

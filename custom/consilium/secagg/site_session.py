@@ -14,8 +14,6 @@ from consilium.secagg.attempt_keys import (
     derive_pair_seed,
     derive_self_seed,
     public_key,
-    seal_shares,
-    unseal_shares,
 )
 from consilium.secagg.errors import SecAggRefusal
 from consilium.secagg.identity import SiteIdentity, is_signed
@@ -35,6 +33,7 @@ from consilium.secagg.messages import (
 )
 from consilium.secagg.roster_check import check_roster
 from consilium.secagg.shamir import split_secret
+from consilium.secagg.signed_shares import read_shares, sign_shares
 from consilium.secagg.statements import digest_statement
 from consilium.secagg.survivor_policy import SurvivorPolicy, strictest_threshold
 
@@ -99,8 +98,7 @@ class SiteSession:
         self._roster: Roster
         self._digest: bytes
         self._threshold: int
-        self._own_shares: tuple[bytes, bytes]
-        self._received: dict[str, tuple[bytes, bytes]]
+        self._received: dict[str, tuple[bytes, bytes] | None]
         self._survivors: SurvivorList
 
     def advertise(self) -> Advertisement:
@@ -116,8 +114,9 @@ class SiteSession:
         """Check who takes part, and split the two secrets among them.
 
         Raises:
-            SecAggRefusal: The roster has a site that is not pinned or a false signature, lacks this site or
-                changes its keys, is smaller than the threshold, or is a second one.
+            UnknownParties: The roster has sites that are not pinned.
+            SecAggRefusal: It has a false signature, lacks this site or changes its keys, is smaller than the
+                threshold, or is a second one.
         """
         return self._answer(_SHARED, _ADVERTISED, roster, self._share)
 
@@ -125,7 +124,7 @@ class SiteSession:
         """Return the seeds of the masks to add to the site's vector, with their signs; once.
 
         Two vectors under the same masks give their difference away, so there is no second answer. To send the
-        masked vector again, keep it.
+        masked vector again, keep it. Shares that are of no use stop nobody: the masks need none of them.
 
         Raises:
             SecAggRefusal: Shares are missing, changed or of too few sites, or the seeds were returned before.
@@ -133,7 +132,7 @@ class SiteSession:
         return self._answer(_MASKED, _SHARED, inbox, self._mask_seeds)
 
     def confirm(self, survivors: SurvivorList) -> Confirmation:
-        """Check the list of survivors and sign that this site saw it.
+        """Check the list of survivors, sign that this site saw it, and name sites whose shares are of no use.
 
         Raises:
             SecAggRefusal: The list is below the threshold, lacks this site, names others than those whose
@@ -142,7 +141,9 @@ class SiteSession:
         return self._answer(_CONFIRMED, _MASKED, survivors, self._confirm)
 
     def reveal(self, confirmations: ConfirmationList) -> Reveal:
-        """Give shares once enough sites have confirmed the same list: of each site one kind only.
+        """Give what opens the sum once enough sites have confirmed the same list.
+
+        That is the secret of the site's own mask, and of each other site one kind of share only.
 
         Raises:
             SecAggRefusal: Confirmations are false or too few.
@@ -202,15 +203,14 @@ class SiteSession:
         }
         shares = dict(zip(names, zip(split["self"], split["key"], strict=True), strict=True))
         sealed = {
-            peer.site: seal_shares(
-                self._context, digest, self._keys.channel_key, peer.channel_key,
-                sender=self._site, receiver=peer.site, shares=shares[peer.site],
+            peer.site: sign_shares(
+                self._context, digest, self._identity, self._keys.channel_key,
+                sender=self._site, receiver=peer, shares=shares[peer.site],
             )
             for peer in roster.advertisements
             if peer.site != self._site
         }  # fmt: skip
         self._roster, self._digest, self._threshold = roster, digest, threshold
-        self._own_shares = shares[self._site]
         return ShareBundle(context=self._context, site=self._site, sealed=sealed)
 
     def _mask_seeds(self, inbox: ShareInbox) -> list[MaskSeed]:
@@ -218,11 +218,12 @@ class SiteSession:
         if unknown := sorted(inbox.sealed.keys() - peers.keys()):
             raise SecAggRefusal(f"shares of sites that are not in this sum: {', '.join(unknown)}")
         self._require_enough(len(inbox.sealed) + 1, "shared their secrets")
-        received, seeds = {self._site: self._own_shares}, []
+        received: dict[str, tuple[bytes, bytes] | None] = {}
+        seeds = []
         for name in sorted(inbox.sealed):
-            received[name] = unseal_shares(
-                self._context, self._digest, self._keys.channel_key, peers[name].channel_key,
-                sender=name, receiver=self._site, sealed=inbox.sealed[name],
+            received[name] = read_shares(
+                self._digest, self._keys.channel_key,
+                sender=peers[name], receiver=self._site, sealed=inbox.sealed[name],
             )  # fmt: skip
             seed = derive_pair_seed(
                 self._context, self._digest, self._keys.mask_key, peers[name].mask_key, (self._site, name)
@@ -233,7 +234,7 @@ class SiteSession:
         return [*seeds, MaskSeed(own, 1)]
 
     def _confirm(self, survivors: SurvivorList) -> Confirmation:
-        if survivors.sharers != sorted(self._received):
+        if survivors.sharers != sorted([self._site, *self._received]):
             raise SecAggRefusal("the list has other sharers than those whose shares this site received")
         if not {*survivors.survivors} <= {*survivors.sharers}:
             raise SecAggRefusal("the list has survivors whose shares were not distributed")
@@ -242,7 +243,12 @@ class SiteSession:
         self._require_enough(len(survivors.survivors), "left")
         self._survivors = survivors
         statement = survivors.statement(self._digest, self._site)
-        return Confirmation(context=self._context, site=self._site, signature=self._identity.sign(statement))
+        return Confirmation(
+            context=self._context,
+            site=self._site,
+            signature=self._identity.sign(statement),
+            lacking=[name for name in sorted(self._received) if self._received[name] is None],
+        )
 
     def _reveal(self, confirmations: ConfirmationList) -> Reveal:
         survivors, digest = self._survivors, self._digest
@@ -256,11 +262,13 @@ class SiteSession:
         opened = digest_statement("opened", self._context.parameters, *survivors.survivors)
         self._memory.record_opening(self._subjects, opened)
         left = {*survivors.survivors}
+        held = {name: shares for name, shares in self._received.items() if shares is not None}
         return Reveal(
             context=self._context,
             site=self._site,
-            self_shares={name: self._received[name][0] for name in survivors.survivors},
-            key_shares={name: self._received[name][1] for name in survivors.sharers if name not in left},
+            self_secret=self._keys.self_secret,
+            self_shares={name: shares[0] for name, shares in held.items() if name in left},
+            key_shares={name: shares[1] for name, shares in held.items() if name not in left},
         )
 
     def _require_enough(self, count: int, what: str) -> None:

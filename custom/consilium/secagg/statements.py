@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-PROTOCOL: Final = "consilium secagg 1"
+PROTOCOL: Final = "consilium secagg 2"
 """Begins every statement: a signature of another program or version is none of this protocol."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,13 @@ from consilium.secagg.errors import SecAggFailure
 from consilium.secagg.identity import SiteIdentity
 from consilium.secagg.mask_seed import MaskSeed
 from consilium.secagg.memory import SecAggMemory
-from consilium.secagg.messages import SumContext, digest_parameters
+from consilium.secagg.messages import ShareBundle, SumContext, digest_parameters
 from consilium.secagg.server_session import ServerSession
 from consilium.secagg.site_session import SiteSession
 from consilium.secagg.survivor_policy import SurvivorPolicy
 
 LENGTH = 4
+_GENERATOR = np.random.default_rng(1)
 NEVER = 5
 """Step at which a site drops out that doesn't: behind the last."""
 
@@ -151,3 +152,54 @@ def outcome(*arguments) -> np.ndarray | None:
         return run_attempt(*arguments)
     except SecAggFailure:
         return None
+
+
+def draw_vectors(names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Random vectors, by site."""
+    return {name: _GENERATOR.integers(0, 2**32, LENGTH, dtype=np.uint32) for name in names}
+
+
+class Collected:
+    """A server in its last step, with the reveals of all sites that are left.
+
+    Args:
+        count: How many sites.
+        drops: Those that send no vector.
+        spoil: Changes the bundle of shares of a site, if given its name and its session.
+        mute: Those that don't confirm.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        drops: Collection[str] = (),
+        spoil: Callable[[str, SiteSession, ShareBundle], ShareBundle] = lambda name, site, bundle: bundle,
+        mute: Collection[str] = (),
+    ) -> None:
+        self.hospitals = Hospitals(names_of(count))
+        self.of = context()
+        self.vectors = draw_vectors(self.hospitals.names)
+        self.server = ServerSession(self.of)
+        sites = self.hospitals.sessions(self.of)
+        for site in sites.values():
+            self.server.add_advertisement(site.advertise())
+        roster = self.server.close_advertising()
+        for name, site in sites.items():
+            self.server.add_shares(spoil(name, site, site.share(roster)))
+        self.total = np.zeros(LENGTH, np.uint32)
+        for name, inbox in self.server.close_sharing().items():
+            if name not in drops:
+                masked = add_masks(self.vectors[name], sites[name].mask_seeds(inbox))
+                self.total = self.total + masked
+                self.server.add_masked(name)
+        left = self.server.close_masking()
+        for name in left.survivors:
+            if name not in mute:
+                self.server.add_confirmation(sites[name].confirm(left))
+        confirmed = self.server.close_confirming()
+        self.reveals = {name: sites[name].reveal(confirmed) for name in confirmed.signatures}
+        self.expected = np.sum([self.vectors[name] for name in left.survivors], axis=0, dtype=np.uint32)
+
+    def opens(self) -> bool:
+        """Whether the opened sum is that of the vectors."""
+        return bool(np.array_equal(add_masks(self.total, self.server.open_sum()), self.expected))

@@ -1,9 +1,12 @@
 import stat
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from consilium.errors import DataError
+from consilium.secagg import memory as memory_module
 from consilium.secagg.errors import SecAggRefusal
 from consilium.secagg.memory import SecAggMemory
 
@@ -69,3 +72,27 @@ def test_only_its_owner_can_read_it(tmp_path):
     SecAggMemory(tmp_path / "made" / "m").begin_attempt("job", 1)
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "made").iterdir()} == {0o600}
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(tmp_path):
+    SecAggMemory(tmp_path / "m").begin_attempt("job", 1)
+    (tmp_path / "m").chmod(0o644)
+    SecAggMemory(tmp_path / "m").begin_attempt("job", 2)
+    assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == 0o600
+
+
+LOCK = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+
+
+def test_another_thread_does_not_release_the_lock_against_other_processes(tmp_path, monkeypatch):
+    """POSIX drops all locks of a process on a file as soon as it closes the file once."""
+    monkeypatch.setattr(memory_module, "_WAIT_SECONDS", 0.05)
+    memory = SecAggMemory(tmp_path / "m")
+    memory.begin_attempt("job", 1)
+    with memory._transaction():
+        with pytest.raises(DataError, match="locked"):
+            SecAggMemory(tmp_path / "m").begin_attempt("job", 2)
+        other = subprocess.run(
+            [sys.executable, "-c", LOCK, tmp_path / "m"], capture_output=True, text=True, check=False
+        )
+    assert "database is locked" in other.stderr

@@ -11,6 +11,7 @@ from consilium.secagg.messages import (
     ConfirmationList,
     Reveal,
     Roster,
+    SealedShares,
     ShareBundle,
     ShareInbox,
     SurvivorList,
@@ -30,16 +31,24 @@ def advertisement(name):
     )  # fmt: skip
 
 
+SEALED = SealedShares(ciphertext=bytes(82), self_hash=bytes(32), key_hash=bytes(32), signature=bytes(64))
 LARGEST = [
     CONTEXT,
     advertisement("x"),
     Roster(context=CONTEXT, advertisements=[advertisement(name) for name in NAMES]),
-    ShareBundle(context=CONTEXT, site="x", sealed=dict.fromkeys(NAMES, bytes(82))),
-    ShareInbox(context=CONTEXT, sealed=dict.fromkeys(NAMES, bytes(82))),
+    ShareBundle(context=CONTEXT, site="x", sealed=dict.fromkeys(NAMES, SEALED)),
+    ShareInbox(context=CONTEXT, sealed=dict.fromkeys(NAMES, SEALED)),
     SurvivorList(context=CONTEXT, sharers=NAMES, survivors=NAMES),
-    Confirmation(context=CONTEXT, site="x", signature=bytes(64)),
+    SEALED,
+    Confirmation(context=CONTEXT, site="x", signature=bytes(64), lacking=NAMES),
     ConfirmationList(context=CONTEXT, signatures=dict.fromkeys(NAMES, bytes(64))),
-    Reveal(context=CONTEXT, site="x", self_shares=dict.fromkeys(NAMES, bytes(33)), key_shares={}),
+    Reveal(
+        context=CONTEXT,
+        site="x",
+        self_secret=bytes(32),
+        self_shares=dict.fromkeys(NAMES, bytes(33)),
+        key_shares={},
+    ),
 ]
 
 
@@ -54,7 +63,7 @@ def test_the_largest_message_is_read_back_and_an_unknown_field_is_refused(messag
     with pytest.raises(SecAggRefusal, match=f"{kind.__name__}: its form is wrong"):
         kind.from_json(json.dumps({**json.loads(text), "further": 1}))
     for key in json.loads(text):
-        for value in WRONG:
+        for value in (one for one in WRONG if (key, one) != ("lacking", [])):
             with pytest.raises(SecAggRefusal, match=f"{kind.__name__}: its form is wrong"):
                 kind.from_json(json.dumps({**json.loads(text), key: value}))
 
@@ -71,6 +80,8 @@ def test_sites_are_in_order_and_each_once():
         with pytest.raises(ValidationError, match="in order, each once"):
             SurvivorList(context=CONTEXT, sharers=names, survivors=["a"])
         with pytest.raises(ValidationError, match="in order, each once"):
+            Confirmation(context=CONTEXT, site="x", signature=bytes(64), lacking=names)
+        with pytest.raises(ValidationError, match="in order, each once"):
             Roster(context=CONTEXT, advertisements=[advertisement(name) for name in names])
 
 
@@ -83,6 +94,25 @@ def test_every_field_of_what_is_signed_changes_it():
     assert changes.keys() | {"signature"} == {*Advertisement.model_fields}
     statements = {one.model_copy(update={key: value}).statement for key, value in changes.items()}
     assert len(statements | {one.statement}) == len(changes) + 1
+
+
+def test_every_field_of_signed_shares_changes_what_is_signed():
+    changes = {
+        "ciphertext": bytes([1] * 82),
+        "self_hash": bytes([1] * 32),
+        "key_hash": bytes([1] * 32),
+    }
+    assert changes.keys() | {"signature"} == {*SealedShares.model_fields}
+    of = (CONTEXT, bytes(32), "a", "b")
+    statements = {SEALED.model_copy(update={key: value}).statement(*of) for key, value in changes.items()}
+    for other in (
+        (context(), *of[1:]),
+        (CONTEXT, bytes([1] * 32), *of[2:]),
+        (*of[:2], "b", "a"),
+        (*of[:3], "c"),
+    ):
+        statements.add(SEALED.statement(*other))
+    assert len(statements | {SEALED.statement(*of)}) == 8
 
 
 def test_sharers_and_survivors_can_not_be_exchanged_in_what_is_signed():

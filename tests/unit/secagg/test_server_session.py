@@ -12,9 +12,11 @@ from consilium.secagg.survivor_policy import SurvivorPolicy
 from secagg.hospitals import (
     LENGTH,
     NEVER,
+    Collected,
     Hospitals,
     add_masks,
     context,
+    draw_vectors,
     expected_sum,
     names_of,
     outcome,
@@ -22,10 +24,6 @@ from secagg.hospitals import (
 )  # fmt: skip
 
 GENERATOR = np.random.default_rng(1)
-
-
-def draw_vectors(names):
-    return {name: GENERATOR.integers(0, 2**32, LENGTH, dtype=np.uint32) for name in names}
 
 
 def check_pattern(hospitals, drops):
@@ -109,58 +107,6 @@ def test_the_strictest_site_decides():
     vectors = draw_vectors(hospitals.names)
     with pytest.raises(SecAggFailure, match=r"4 sites sent their vectors, and at least 5 must"):
         run_attempt(sites, of, vectors, {"site-00": 2})
-
-
-class Collected:
-    """A server in its last step, with the reveals of all sites."""
-
-    def __init__(self, count, drops=()):
-        self.hospitals = Hospitals(names_of(count))
-        self.of = context()
-        self.vectors = draw_vectors(self.hospitals.names)
-        self.server = ServerSession(self.of)
-        sites = self.hospitals.sessions(self.of)
-        for site in sites.values():
-            self.server.add_advertisement(site.advertise())
-        roster = self.server.close_advertising()
-        for site in sites.values():
-            self.server.add_shares(site.share(roster))
-        self.total = np.zeros(LENGTH, np.uint32)
-        for name, inbox in self.server.close_sharing().items():
-            if name not in drops:
-                masked = add_masks(self.vectors[name], sites[name].mask_seeds(inbox))
-                self.total = self.total + masked
-                self.server.add_masked(name)
-        left = self.server.close_masking()
-        for name in left.survivors:
-            self.server.add_confirmation(sites[name].confirm(left))
-        confirmed = self.server.close_confirming()
-        self.reveals = {name: sites[name].reveal(confirmed) for name in confirmed.signatures}
-        self.expected = np.sum([self.vectors[name] for name in left.survivors], axis=0, dtype=np.uint32)
-
-
-def falsify(reveal: Reveal, kind: str, of: str) -> Reveal:
-    shares = dict(getattr(reveal, kind))
-    shares[of] = bytes([0, *(byte ^ 1 for byte in shares[of][1:])])
-    return reveal.model_copy(update={kind: shares})
-
-
-@pytest.mark.parametrize(("kind", "of"), [("self_shares", "site-01"), ("key_shares", "site-04")])
-@pytest.mark.parametrize("liar", ["site-00", "site-03"])
-def test_one_false_share_is_corrected_by_further_ones(kind, of, liar):
-    run = Collected(5, drops=["site-04"])
-    for name, reveal in run.reveals.items():
-        run.server.add_reveal(falsify(reveal, kind, of) if name == liar else reveal)
-    np.testing.assert_array_equal(add_masks(run.total, run.server.open_sum()), run.expected)
-
-
-@pytest.mark.parametrize(("kind", "of"), [("self_shares", "site-01"), ("key_shares", "site-03")])
-def test_a_false_share_never_makes_a_wrong_sum(kind, of):
-    run = Collected(4, drops=["site-03"])
-    for name, reveal in run.reveals.items():
-        run.server.add_reveal(falsify(reveal, kind, of) if name == "site-00" else reveal)
-    with pytest.raises(SecAggFailure, match=f"a secret of {of} can't be recovered"):
-        run.server.open_sum()
 
 
 def test_fewer_reveals_than_the_threshold_open_nothing():

@@ -168,14 +168,16 @@ def test_messages_of_another_sum_are_refused_in_every_step(hospitals, of):
             step(message.model_copy(update=other))
 
 
-def test_shares_of_another_attempt_sender_receiver_or_roster_can_not_be_read(hospitals):
+def test_shares_that_their_sender_did_not_sign_for_this_sum_and_site_are_refused(hospitals):
+    """Only a server can have changed or exchanged them, so nobody is blamed and nothing is masked."""
     attempt = Attempt(hospitals)
     inboxes = attempt.share()
     site, inbox = attempt.sites["site-00"], inboxes["site-00"]
-    earlier = Attempt(Hospitals(names_of(5))).share()["site-00"].sealed["site-01"]
-    one_bit = bytes([inbox.sealed["site-01"][0] ^ 1, *inbox.sealed["site-01"][1:]])
+    right = inbox.sealed["site-01"]
+    changed = [right.model_copy(update={field: bytes([value[0] ^ 1, *value[1:]])}) for field, value in right]
+    later = Attempt(hospitals, context(attempt=2)).share()["site-00"].sealed["site-01"]
     other_receiver = attempt.bundles["site-01"].sealed["site-02"]
-    for sealed in (earlier, one_bit, other_receiver, inbox.sealed["site-02"]):
+    for sealed in (*changed, later, other_receiver, inbox.sealed["site-02"]):
         with refuses("the shares of site-01 for site-00 were changed or are of another sum"):
             site.mask_seeds(inbox.model_copy(update={"sealed": {**inbox.sealed, "site-01": sealed}}))
     assert len(site.mask_seeds(inbox)) == 5  # a refusal has changed nothing
@@ -188,7 +190,9 @@ def test_shares_of_too_few_or_of_strangers_are_refused(hospitals):
     with refuses("shared their secrets: 2 sites, and at least 3"):
         site.mask_seeds(inbox.model_copy(update={"sealed": {"site-01": inbox.sealed["site-01"]}}))
     with refuses("not in this sum: stranger"):
-        site.mask_seeds(inbox.model_copy(update={"sealed": {**inbox.sealed, "stranger": bytes(82)}}))
+        site.mask_seeds(
+            inbox.model_copy(update={"sealed": {**inbox.sealed, "stranger": inbox.sealed["site-01"]}})
+        )
 
 
 def test_the_masks_of_an_attempt_are_given_out_once(hospitals):
@@ -292,7 +296,7 @@ def test_a_site_gives_one_kind_of_share_of_each_other_and_of_all_of_them_once(ho
     for name in attempt.survivors.survivors:
         reveal = attempt.sites[name].reveal(confirmations)
         assert reveal.key_shares.keys() == {*dropped}
-        assert reveal.self_shares.keys() == {*hospitals.names} - {*dropped}
+        assert reveal.self_shares.keys() == {*hospitals.names} - {*dropped, name}
         assert attempt.sites[name].reveal(confirmations) == reveal
         fewer = dict(list(confirmations.signatures.items())[1:])
         with refuses("reveal: a second message"):

@@ -72,7 +72,7 @@ def test_the_package_opens_the_sum_from_the_messages_of_the_file():
 
 def encode(purpose, *parts):
     encoded = b""
-    for part in ("consilium secagg 1", purpose, *parts):
+    for part in ("consilium secagg 2", purpose, *parts):
         kind = {bytes: b"b", str: b"s", int: b"i"}[type(part)]
         content = part if kind == b"b" else str(part).encode()
         encoded += kind + len(content).to_bytes(8, "big") + content
@@ -146,14 +146,22 @@ def share(name, kind, place):
 
 
 @pytest.mark.parametrize("sender", NAMES)
-def test_shares_are_encrypted_for_their_receivers(sender):
+def test_shares_are_encrypted_for_their_receivers_and_signed(sender):
     for place, receiver in enumerate(NAMES, start=1):
         if receiver != sender:
             parts = (*CONTEXT, ROSTER, sender, receiver)
             key = hkdf(agree(sender, receiver, "channel_key"), "channel key", *parts)
             plain = share(sender, "self", place) + share(sender, "key", place)
-            sealed = ChaCha20Poly1305(key).encrypt(bytes(12), plain, encode("channel", *parts))
-            assert raw(MESSAGES[f"shares of {sender}"]["sealed"][receiver]) == sealed
+            ciphertext = ChaCha20Poly1305(key).encrypt(bytes(12), plain, encode("channel", *parts))
+            hashes = [
+                hashlib.sha256(encode(f"{kind} share", *parts, share(sender, kind, place))).digest()
+                for kind in ("self", "key")
+            ]
+            identity = Ed25519PrivateKey.from_private_bytes(secret(sender, "identity_seed"))
+            signature = identity.sign(encode("shares", *parts, ciphertext, *hashes))
+            sealed = MESSAGES[f"shares of {sender}"]["sealed"][receiver]
+            fields = ("ciphertext", "self_hash", "key_hash", "signature")
+            assert [raw(sealed[field]) for field in fields] == [ciphertext, *hashes, signature]
 
 
 def pair_seed(one, other):
@@ -185,8 +193,9 @@ def test_one_kind_of_share_is_revealed_of_each_site(name):
     place = NAMES.index(name) + 1
     revealed = MESSAGES[f"reveal of {name}"]
     assert {one: raw(text) for one, text in revealed["self_shares"].items()} == {
-        one: share(one, "self", place) for one in LEFT
+        one: share(one, "self", place) for one in LEFT if one != name
     }
+    assert raw(revealed["self_secret"]) == secret(name, "self_secret")
     assert {one: raw(text) for one, text in revealed["key_shares"].items()} == {
         DROPPED: share(DROPPED, "key", place)
     }

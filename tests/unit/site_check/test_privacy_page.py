@@ -252,3 +252,27 @@ def test_the_weakest_noise_of_a_hospital_has_a_number_too(root: Path) -> None:
     assert page.hospital.epsilon > 1000
     assert page.hospital.epsilon_of_other_data is None
     assert "epsilon is too large to compute" in " ".join(page.section("epsilon").sentences)
+
+
+def test_the_rows_of_secure_aggregation_say_what_leaves_in_plain_words(root: Path) -> None:
+    page = describe_privacy("brain_tumor_fedavg_secagg", Kit(root))
+    rows = {one.key: one for one in page.flows}
+    whats = [row.what for key, row in rows.items() if key.startswith("question_")]
+    assert [what.split("; in each round")[0] for what in whats] == [
+        "Public keys of this hospital, made for one try of a round, and the fewest hospitals that it accepts",
+        "Parts of the keys of one try of a round, each encrypted for a hospital: the server can't read them",
+        "This hospital's signature of the list of the hospitals whose updates are in the sum",
+        "Keys of one try of a round that remove the masks from the sum, and from no single update",
+    ]
+    assert {row.about for key, row in rows.items() if key.startswith("question_")} == {
+        "none: keys and signatures follow from no patient"
+    }
+    assert "training cases, clipped values" in rows["set_sums"].what
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_the_page_states_the_size_of_the_ring(tmp_path: Path, bits: int) -> None:
+    recipe = build_recipe("brain_tumor_fedavg_secagg", {"algorithm.ring_bits": bits})
+    page = describe_privacy(str(export_job(recipe, tmp_path)))
+    sentences = " ".join(page.section("aggregation").sentences)
+    assert f"sent in {bits} bits, added to a random number of {bits} bits" in sentences

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from consilium.federation.component_state import DurableState
+from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.message_names import TRAIN
 from consilium.federation.transport.array_table import ALIGNMENT
 from consilium.federation.updates.intake import Aggregate, Aggregator
@@ -70,6 +71,7 @@ class Question:
         sets: Weight sets that are sent, beside the model where there is one.
         content: Plain JSON values that are sent.
         among: Sites that may be asked; None for all. Others are left out, even if connected.
+        without: Sites that are not asked this time, each with the reason.
         quorum: Whether the sites that answer have to make the job's quorum; otherwise the algorithm decides
             whether they are enough.
         settled: Whether the answers so far are all that the algorithm needs; None to wait as the quorum says.
@@ -81,6 +83,7 @@ class Question:
     sets: WeightSets = field(default_factory=dict)
     content: Mapping[str, Any] = field(default_factory=dict)
     among: Collection[str] | None = None
+    without: Mapping[str, Absence] = field(default_factory=dict)
     quorum: bool = True
     settled: Callable[[], bool] | None = None
     patience_seconds: float = 0.0
@@ -138,6 +141,14 @@ class ServerAlgorithm(ABC):
     def summed(self) -> SummedAnswers | None:
         """What the sites' reports of the last questions add up to, where `sums_reports` says so."""
         return None
+
+    @property
+    def at_fault(self) -> Mapping[str, str]:
+        """Sites that broke the algorithm's protocol, each with what it did, proven.
+
+        The job continues without them.
+        """
+        return {}
 
     def validation(self, start: RoundStart) -> Iterator[Question]:
         """Yield the questions of the last model's validation, where `sums_reports` says so.

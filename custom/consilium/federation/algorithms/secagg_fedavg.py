@@ -6,37 +6,36 @@ agreed on who is in it; if that fails, the round is tried again, as one without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from consilium.counts import counted
-from consilium.errors import ConfigurationError, ConsiliumError
+from consilium.errors import ConfigurationError, ConsiliumError, RefusalCode
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
+from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.message_names import TRAIN, VALIDATE
 from consilium.federation.updates.aggregation_rules import AggregationSettings
-from consilium.federation.updates.intake import Aggregate, Contribution
+from consilium.federation.updates.attempt_pauses import AttemptPauses
+from consilium.federation.updates.intake import Aggregate
+from consilium.federation.updates.masked_answers import MaskedUpdates, ProtocolMessages
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.summed_answers import SummedAnswers
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.algorithms.secagg_plan import (
     ADVERTISE,
     CONFIRM,
-    COUNTS_NAME,
     LOSS,
     REVEAL,
     SCORE_PREFIX,
     SHARE,
-    SUMS,
     VALIDATION_ROUNDS,
-    ProtocolAnswer,
     SecAggFedAvgSettings,
     plan_sum,
 )
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.summed_reports import SummedReports
-from consilium.secagg.errors import SecAggFailure, SecAggRefusal
+from consilium.secagg.errors import SecAggFailure
 from consilium.secagg.messages import (
     Advertisement,
     Confirmation,
@@ -47,103 +46,13 @@ from consilium.secagg.messages import (
     SurvivorList,
 )
 from consilium.secagg.server_session import ServerSession
+from consilium.secagg.survivor_policy import FEWEST_SURVIVORS
 from consilium.secagg.weighted_sum import MaskedSum
 
-MessageT = TypeVar("MessageT", Advertisement, ShareBundle, Confirmation, Reveal)
 ResultT = TypeVar("ResultT")
 
 _PATIENCE_SECONDS: Final = 15.0
 """For the last of the sites, once enough have answered; a site that works asks for tasks more often."""
-
-
-class ProtocolMessages:
-    """Takes the sites' messages of one step of the protocol, each from the site that it names.
-
-    Args:
-        kind: What they are.
-        add: Passes one to the protocol.
-
-    Attributes:
-        taken: How many messages the protocol took.
-        evaluators: Sites that only evaluate.
-    """
-
-    def __init__(self, kind: type[MessageT], add: Callable[[MessageT], None]) -> None:
-        self._kind: type[Any] = kind
-        self._add: Callable[[Any], None] = add
-        self.taken = 0
-        self.evaluators: list[str] = []
-
-    def add(self, site: str, contribution: Contribution) -> None:
-        """Pass a site's message to the protocol.
-
-        Raises:
-            RejectedUpdate: If the protocol rejects it, or it names another site.
-        """
-        content = contribution.content
-        assert isinstance(content, ProtocolAnswer)
-        if content.message is None:
-            self.evaluators.append(site)
-            return
-        try:
-            message = self._kind.from_json(content.message)
-            if message.site != site:
-                raise RejectedUpdate("its message of the protocol names another site")
-            self._add(message)
-            self.taken += 1
-        except SecAggRefusal as error:
-            raise RejectedUpdate(f"its message of the protocol: {error}") from None
-
-    def screen(self) -> dict[str, str]:
-        """Reject no site: what is wrong was rejected on arrival."""
-        return {}
-
-
-class MaskedUpdates:
-    """Adds up masked updates as they arrive, and stores none.
-
-    Args:
-        total: Their sum.
-        session: The protocol, which notes whose update is in the sum.
-        steps: That each site takes; None where they depend on its cases, or nothing is trained.
-    """
-
-    def __init__(self, total: MaskedSum, session: ServerSession, steps: int | None) -> None:
-        self.total = total
-        self._session = session
-        self._steps = steps
-        self.sites: set[str] = set()
-
-    def add(self, site: str, contribution: Contribution) -> None:
-        """Add one site's masked update.
-
-        Raises:
-            RejectedUpdate: If it has another form, or comes from a site that is not in the sum.
-        """
-        report = contribution.report
-        if report is None:
-            raise RejectedUpdate("it has no report")
-        if report.role != "trains":
-            raise RejectedUpdate("it comes from a site that only evaluates")
-        if self._steps is not None and report.steps != self._steps:
-            raise RejectedUpdate(
-                f"it reports {counted(report.steps, 'step')} of training, and the job asks for {self._steps}"
-            )
-        sums = contribution.sets.get(SUMS, {})
-        if site not in self._session.awaited or site in self.sites:
-            raise RejectedUpdate("it is not awaited: the site is not in the sum, or sent one before")
-        if sums.keys() != {COUNTS_NAME}:
-            raise RejectedUpdate("it has other sums than the masked counts")
-        try:
-            self.total.add(contribution.sets.get(MODEL, {}), sums[COUNTS_NAME])
-            self._session.add_masked(site)
-        except SecAggRefusal as error:
-            raise RejectedUpdate(str(error)) from None
-        self.sites.add(site)
-
-    def screen(self) -> dict[str, str]:
-        """Reject no site: single updates can't be seen."""
-        return {}
 
 
 class ServerSecAggFedAvg(ServerAlgorithm):
@@ -178,6 +87,9 @@ class ServerSecAggFedAvg(ServerAlgorithm):
                 "model worse"
             )
         self._attempts = 0
+        self._faults: dict[str, str] = {}
+        self._pauses = AttemptPauses()
+        self._attempt: tuple[ServerSession, ProtocolMessages] | None = None
         self._aggregate: Aggregate | None = None
         self._summed: SummedAnswers | None = None
 
@@ -197,6 +109,11 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         """
         yield from self._sum(start, VALIDATE)
 
+    @property
+    def at_fault(self) -> Mapping[str, str]:
+        """Sites that gave something false, by what they signed themselves."""
+        return self._faults
+
     def _sum(self, start: RoundStart, task: str) -> Iterator[Question]:
         self.close()
         # Never restored: a site takes part in an attempt of one number once.
@@ -204,24 +121,28 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         shared = self.settings.shared(start.weights)
         plan = plan_sum(self.settings, self.job.learning, self.job.rounds, start.index, shared)
         number = start.index + (0 if task == TRAIN else VALIDATION_ROUNDS)
-        session = ServerSession(
-            SumContext(job=start.job, round=number, attempt=self._attempts, parameters=plan.digest)
-        )
+        context = SumContext(job=start.job, round=number, attempt=self._attempts, parameters=plan.digest)
+        session = ServerSession(context)
+        shares = ProtocolMessages(ShareBundle, session.add_shares)
+        self._attempt = session, shares
         keys = ProtocolMessages(Advertisement, session.add_advertisement)
         announced = {
             "attempt": self._attempts,
             "round": number,
             "plan": plan.model_dump(mode="json"),
         }
-        yield Question(keys, ADVERTISE, content=announced)
+        yield Question(keys, ADVERTISE, content=announced, without=_absences(self._pauses.begin()))
         roster = _carry_out(session.close_advertising)
-        shares = ProtocolMessages(ShareBundle, session.add_shares)
-        yield Question(shares, SHARE, content={"message": roster.to_json()}, among=roster.names)
+        unmet = _absences(session.blame.unmet)
+        announcement = {"message": roster.to_json()}
+        yield Question(shares, SHARE, content=announcement, among=roster.names, without=unmet)
         inboxes = {name: one.to_json() for name, one in _carry_out(session.close_sharing).items()}
         vector = shared if task == TRAIN else {}
         steps = self.job.learning.local_steps if task == TRAIN else None
         updates = MaskedUpdates(MaskedSum(plan, shared, vector), session, steps)
-        yield Question(updates, task, content={"inboxes": inboxes}, among={*inboxes, *keys.evaluators})
+        yield Question(
+            updates, task, content={"inboxes": inboxes}, among={*inboxes, *keys.evaluators}, without=unmet
+        )
         survivors = _carry_out(session.close_masking)
         confirmed = ProtocolMessages(Confirmation, session.add_confirmation)
         yield _closing(CONFIRM, confirmed, survivors, survivors.survivors, session.threshold)
@@ -242,8 +163,17 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         return self._summed
 
     def close(self) -> None:
-        """Forget the round's sum."""
+        """Forget the round's sum, but not which sites the next attempts have to do without."""
         self._aggregate = self._summed = None
+        if self._attempt is None:
+            return
+        session, shares = self._attempt
+        self._attempt = None
+        blame, sites = session.blame, len(session.advertised)
+        blame.spare_strangers(shares.unknown, sites)
+        self._faults |= blame.culprits
+        if sites - len(blame.spared) >= FEWEST_SURVIVORS:
+            self._pauses.add(blame.spared)
 
     def _open(self, updates: MaskedUpdates, session: ServerSession, vector: Weights) -> Aggregate:
         total, sites = updates.total, sorted(updates.sites)
@@ -256,6 +186,7 @@ class ServerSecAggFedAvg(ServerAlgorithm):
                 cases=total.cases,
                 loss=loss.total / loss.sites if loss and loss.sites else None,
                 clipped=total.clipped,
+                recovered=session.recovered,
             ),
             {
                 name.removeprefix(SCORE_PREFIX): one
@@ -292,6 +223,10 @@ def _carry_out(step: Callable[[], ResultT]) -> ResultT:
         return step()
     except SecAggFailure as error:
         raise RejectedUpdate(str(error)) from error
+
+
+def _absences(reasons: Mapping[str, str]) -> dict[str, Absence]:
+    return {site: Absence(reason, RefusalCode.SECURE_AGGREGATION) for site, reason in reasons.items()}
 
 
 def _as_type(value: np.ndarray[Any, Any], kind: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import BaseModel, ValidationError
@@ -45,7 +46,12 @@ class TaskAnswers:
         self.cases: dict[str, int] = {}
 
     def expect(
-        self, task: str, round_index: int, sites: list[str], excluded: Mapping[str, str] | None = None
+        self,
+        task: str,
+        round_index: int,
+        sites: list[str],
+        excluded: Mapping[str, str] = MappingProxyType({}),
+        absent: Mapping[str, Absence] = MappingProxyType({}),
     ) -> None:
         """Forget the answers to the task before.
 
@@ -53,14 +59,20 @@ class TaskAnswers:
             task: The task that begins.
             round_index: Its round, from 0.
             sites: Who is asked.
-            excluded: Who is not, each with the reason.
+            excluded: Who is not any more, each with the reason.
+            absent: Who is not this time, each with the reason.
         """
         self.task, self.round_index = task, round_index
         self.scores = {}
         self.sites = {site: SiteRound(outcome="no answer") for site in sites}
         self.sites |= {
             site: SiteRound(outcome="excluded", reason=reason, code=RefusalCode.EXCLUDED)
-            for site, reason in (excluded or {}).items()
+            for site, reason in excluded.items()
+        }
+        self.sites |= {
+            site: SiteRound(outcome="excluded", reason=one.reason, code=one.code)
+            for site, one in absent.items()
+            if site not in excluded
         }
 
     def read(self, site: str, answer: FLModel) -> SiteReport:

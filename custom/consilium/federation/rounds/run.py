@@ -32,7 +32,7 @@ from consilium.federation.rounds.best_model import BestModel
 from consilium.federation.rounds.failures import AbortedJob, FailedJob
 from consilium.federation.rounds.plan import TrainingPlan
 from consilium.federation.updates.intake import Contribution
-from consilium.federation.updates.rejection_history import RejectedUpdate
+from consilium.federation.updates.rejection_history import DeclinedQuestion, RejectedUpdate
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
 from consilium.records.model_comparison import kept_round, key_scores, model_scores
@@ -106,14 +106,15 @@ class TrainingRun:
             AbortedJob: If the job was aborted before all have answered.
         """
         of_round, plan = question is not None, self.plan
+        without = {} if question is None else question.without
         sites = [site for site in self.controller.connected_sites() if among is None or site in among]
+        sites = [site for site in sites if site not in without]
         excluded: dict[str, str] = {}
         if of_round:
-            reasons = {site: plan.rejections.exclusion(site) for site in sites}
-            excluded = {site: reason for site, reason in reasons.items() if reason}
+            excluded = {site: reason for site in sites if (reason := plan.rejections.exclusion(site))}
             sites = [site for site in sites if site not in excluded]
         self._question = question
-        self.answers.expect(task, index, sites, excluded)
+        self.answers.expect(task, index, sites, excluded, without)
         params = join_sets(sets)
         meta: dict[str, Any] = {RUN_META: self._run_id()}
         if question is not None and question.content:
@@ -153,6 +154,8 @@ class TrainingRun:
         except (RejectedAnswer, RejectedUpdate) as error:
             about = "its update is rejected: " if isinstance(error, RejectedUpdate) else ""
             return self.controller.reject(site, f"{about}{error}", error.code)
+        except DeclinedQuestion as error:
+            return self.controller.set_aside(site, Absence(str(error), error.code))
         except OSError as error:
             reason = f"the server could not keep its update: {error.strerror}"
             return self.controller.set_aside(site, Absence(reason, RefusalCode.SERVER_DISK))

@@ -88,6 +88,9 @@ class TrainingRounds:
         finally:
             plan.algorithm.close()
             record.seconds = time.monotonic() - started
+            for site, reason in plan.algorithm.at_fault.items():
+                if plan.rejections.exclude(site, reason):
+                    run.controller.warning(f"{site} takes no further part in training: {reason}")
         run.select_best(index, weights)
         plan.rollback.keep(weights, plan.algorithm.state())
         run.announcements.announce_aggregate(index, aggregate.sets[MODEL], run.answers.combine(self._scores))

@@ -24,6 +24,19 @@ class RejectedUpdate(ConsiliumError):
         self.code = code
 
 
+class DeclinedQuestion(ConsiliumError):
+    """An answer by which a site declines an algorithm's question; it is no fault of the site's.
+
+    Args:
+        reason: For the operator and the site.
+        code: The kind of reason.
+    """
+
+    def __init__(self, reason: str, *, code: RefusalCode) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
 class Rejections:
     """Counts each site's rejected answers, and excludes a site after too many in a row.
 
@@ -37,6 +50,13 @@ class Rejections:
         self._limit = limit
         self._in_a_row: dict[str, int] = {}
         self._last: dict[str, tuple[str, RefusalCode]] = {}
+        self._at_fault: dict[str, str] = {}
+
+    def exclude(self, site: str, reason: str) -> bool:
+        """Exclude a site for the rest of the job, whatever the limit; returns whether it was not before."""
+        is_new = site not in self._at_fault
+        self._at_fault.setdefault(site, clean_text(reason))
+        return is_new
 
     def note(self, site: str, reason: str, code: RefusalCode = RefusalCode.UPDATE) -> None:
         """Count one rejected answer."""
@@ -66,6 +86,8 @@ class Rejections:
 
     def exclusion(self, site: str) -> str | None:
         """Return why a site is no longer asked to train; None if it is asked."""
+        if site in self._at_fault:
+            return f"excluded from training: {self._at_fault[site]}"
         if self._limit is None or self._in_a_row.get(site, 0) < self._limit:
             return None
         answers = "answer" if self._limit == 1 else "answers in a row"
@@ -76,12 +98,15 @@ class Rejections:
     @property
     def excluded(self) -> list[str]:
         """The sites that are no longer asked to train, by name."""
-        return sorted(site for site in self._in_a_row if self.exclusion(site) is not None)
+        known = self._in_a_row.keys() | self._at_fault.keys()
+        return sorted(site for site in known if self.exclusion(site) is not None)
 
     def state(self) -> DurableState:
         """Return the counts, for a checkpoint."""
         last = {site: [reason, code.value] for site, (reason, code) in self._last.items()}
-        return DurableState({"in_a_row": dict(self._in_a_row), "last": last})
+        return DurableState(
+            {"in_a_row": dict(self._in_a_row), "last": last, "at_fault": dict(self._at_fault)}
+        )
 
     def restore(self, state: DurableState) -> None:
         """Resume from a `state`."""
@@ -90,3 +115,5 @@ class Rejections:
             str(site): (str(reason), RefusalCode(code))
             for site, (reason, code) in state.values["last"].items()
         }
+        at_fault = state.values.get("at_fault", {})  # none in a checkpoint of an earlier version
+        self._at_fault = {str(site): str(reason) for site, reason in at_fault.items()}

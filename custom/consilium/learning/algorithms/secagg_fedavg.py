@@ -7,6 +7,7 @@ masked update, confirms who is in the sum, and gives the shares that open it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from consilium.learning.algorithms.secagg_plan import (
     plan_sum,
 )
 from consilium.learning.weights import MODEL, WeightSets
-from consilium.secagg.errors import OpenedOtherwise, SecAggRefusal
+from consilium.secagg.errors import OpenedOtherwise, SecAggRefusal, UnknownParties
 from consilium.secagg.feedback import ErrorFeedback
 from consilium.secagg.identity import IDENTITY_FILE, SiteIdentity
 from consilium.secagg.memory import MEMORY_FILE, SecAggMemory
@@ -42,6 +43,8 @@ from consilium.secagg.statements import digest_statement
 from consilium.secagg.weighted_sum import mask_vector
 
 ResultT = TypeVar("ResultT")
+
+logger = logging.getLogger(__name__)
 
 
 class LocalSecAggFedAvg(LocalAlgorithm):
@@ -94,7 +97,11 @@ class SecAggDialogue(SiteDialogue):
         }
         if question not in steps:
             raise SiteRefusal(f"this algorithm has no question {question!r}")
-        return LocalAnswer({"message": _guarded(steps[question])})
+        try:
+            return LocalAnswer({"message": _guarded(steps[question])})
+        except UnknownParties as error:
+            logger.warning("no part in this sum: %s", error)
+            return LocalAnswer({"message": None, "unknown": error.sites})
 
     def seal(self, sets: WeightSets, content: Mapping[str, Any], origin: UpdateOrigin) -> WeightSets:
         """Mask an update; what is left of it in the clear does not leave this function.
@@ -218,11 +225,14 @@ def _guarded(step: Callable[[], ResultT]) -> ResultT:
 
     Raises:
         SiteRefusal: If it is rejected. The protocol's reasons hold names of sites and counts only.
+        UnknownParties: If it has sites that this one does not know.
     """
     try:
         return step()
     except OpenedOtherwise as error:
         raise SiteRefusal(str(error), code=RefusalCode.ROUND_OPENED) from None
+    except UnknownParties:
+        raise
     except SecAggRefusal as error:
         raise _declined(str(error)) from None
     except ValidationError:

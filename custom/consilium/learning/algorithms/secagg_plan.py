@@ -21,7 +21,7 @@ from consilium.learning.schedule import Schedule
 from consilium.learning.weights import Weights
 from consilium.privacy.hospital_noise import LEAST_HOSPITAL_NOISE, MOST_HOSPITAL_NOISE
 from consilium.privacy.promise import PrivacyPromise
-from consilium.secagg.messages import LONGEST_MESSAGE, digest_parameters
+from consilium.secagg.messages import LONGEST_MESSAGE, PartyName, digest_parameters
 from consilium.secagg.noisy_vector import noise_levels, noise_of_sites
 from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.secagg.sum_plan import SumPlan
@@ -60,10 +60,28 @@ class ProtocolAnswer(Settings):
     """Answer of a site to a step of the protocol.
 
     Attributes:
-        message: The protocol's message as JSON; None from a site that only evaluates.
+        message: The protocol's message as JSON; None from a site that only evaluates, or has none to give.
+        unknown: Sites of the sum that it has not pinned, or pinned with other identities.
     """
 
     message: Annotated[str, StringConstraints(strict=True, max_length=LONGEST_MESSAGE)] | None = None
+    unknown: Annotated[list[PartyName], Field(default_factory=list, max_length=MOST_PARTIES)]
+
+
+class KeysAnswer(ProtocolAnswer):
+    """Public keys of this hospital, made for one try of a round, and the fewest hospitals that it accepts."""
+
+
+class SharesAnswer(ProtocolAnswer):
+    """Parts of the keys of one try of a round, each encrypted for a hospital: the server can't read them."""
+
+
+class ConfirmationAnswer(ProtocolAnswer):
+    """This hospital's signature of the list of the hospitals whose updates are in the sum."""
+
+
+class RevealAnswer(ProtocolAnswer):
+    """Keys of one try of a round that remove the masks from the sum, and from no single update."""
 
 
 class SumAnnouncement(Settings):
@@ -91,10 +109,10 @@ class SecAggFedAvgSettings(AlgorithmSettings):
     declaration: ClassVar[Declaration] = Declaration(
         sent=(SUMS,),
         questions={
-            ADVERTISE: ProtocolAnswer,
-            SHARE: ProtocolAnswer,
-            CONFIRM: ProtocolAnswer,
-            REVEAL: ProtocolAnswer,
+            ADVERTISE: KeysAnswer,
+            SHARE: SharesAnswer,
+            CONFIRM: ConfirmationAnswer,
+            REVEAL: RevealAnswer,
         },
     )
 

@@ -49,6 +49,15 @@ def _training(record: FederationRecord, site: str | None) -> Iterator[str]:
             f"{senders} sent updates. The round with the fewest was made of "
             f"{counted(fewest, 'update')}: the fewer, the more the combined model says of each."
         )
+    summed = [one.summed for one in record.rounds if one.summed is not None]
+    if summed:
+        recovered = sum(one.recovered for one in summed)
+        yield (
+            f"Only sums of updates were opened, {counted(len(summed), 'sum')} of at least "
+            f"{counted(min(one.sites for one in summed), 'hospital')}. A hospital dropped out "
+            f"{counted(recovered, 'time')} after it had sent its keys; the others' shares removed its masks "
+            "from the sum, and no other update's."
+        )
     if site is None:
         return
     rounds = sum(site in sites for sites in trained)

@@ -97,7 +97,13 @@ def state_protection(settings: Mapping[str, Any]) -> str:
     algorithm = recorded_algorithm(values)
     if algorithm is None:
         return "How updates were protected isn't known: their algorithm is not of this version."
-    seen = "only sums of several hospitals'" if algorithm.promise().secure_aggregation else "each hospital's"
+    bits = getattr(algorithm, "ring_bits", None)
+    width = "" if bits is None else f", masked with {bits} bits a value"
+    seen = (
+        f"only sums of several hospitals'{width}"
+        if algorithm.promise().secure_aggregation
+        else "each hospital's"
+    )
     return f"Updates had {_state_noise(algorithm)}, and the server saw {seen}."
 
 
@@ -146,6 +152,12 @@ def describe_aggregation(job: JobFacts, site: SiteFacts) -> Iterator[str]:
         "Each hospital masks its update with keys that only the hospitals have; the server can open only the "
         f"sum over the hospitals of a round, {_limit_of_sums(site)}"
     )
+    bits = kind.algorithm.get("ring_bits")
+    if bits is not None:
+        yield (
+            f"Each value is sent in {bits} bits, added to a random number of {bits} bits that is new in each "
+            "try of a round: what is sent looks random, whatever the update is."
+        )
     yield (
         "It hides a single update from the server's operator and from anybody who reads the server's disk or "
         "memory. It adds nothing against what the sum, the model or the scores reveal, and nothing if all "

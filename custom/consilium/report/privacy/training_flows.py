@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from consilium.counts import counted
+from consilium.learning.algorithms.secagg_plan import SUMS
 from consilium.records.score_intervals import FEW_AT_A_BOUND
 from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
 from consilium.report.privacy.flow_list import GROUPED, RESULT, FlowList, patients
@@ -13,6 +14,10 @@ EVERY_USER: Final = "every user of the project"
 WITHHELD: Final = "the job's algorithm withholds them, as noise would have to hide them"
 _HOSPITAL_HIDDEN: Final = "noise hides this hospital as a whole, and would have to hide them (hospital_noise)"
 _ONLY_EVALUATES: Final = "this hospital only evaluates (role)"
+_SUMMED: Final = (
+    "Masked numbers beside the update (“sums”), in each round: training cases, clipped values, and, unless "
+    "noise hides the hospital, the loss and the scores of validation patients"
+)
 _RULES: Final = {
     "mean": "weighted mean",
     "median": "median of each weight",
@@ -35,11 +40,14 @@ def add_training_flows(flows: FlowList, job: JobFacts, kind: TrainingFacts, site
     else:
         flows.hold_back("updates, losses and numbers of training cases", _ONLY_EVALUATES)
     _add_model(flows, kind, site)
+    keys = kind.promise.secure_aggregation
     for name, answer in kind.questions.items():
         flows.add(
             f"question_{name}"[:40],
-            f"Answer to the algorithm's question “{name}”, in each round: {answer}",
-            "see the algorithm's documentation",
+            f"{answer.rstrip('.')}; in each round, as the answer to the algorithm's question “{name}”",
+            "none: keys and signatures follow from no patient"
+            if keys
+            else "see the algorithm's documentation",
             "",
             users="no",
         )
@@ -115,7 +123,7 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
     for name in kind.sent:
         flows.add(
             f"set_{name}"[:40],
-            f"Further weight set “{name}” of the algorithm, in each round",
+            _SUMMED if name == SUMS else f"Further weight set “{name}” of the algorithm, in each round",
             whom,
             minimum,
             server="masked, as the update" if masked else "each hospital's, in the clear",

@@ -59,3 +59,23 @@ def test_a_site_learns_with_its_next_task_why_its_own_answer_was_rejected(site, 
     context.set_prop(FLContextKey.TASK_DATA, task, private=True, sticky=False)
     refusals.attach_reason(context)
     assert task.get_header(REFUSAL_HEADER) == reported
+
+
+def test_a_site_that_is_at_fault_is_excluded_at_once_and_for_good():
+    refusals = refused(limit=None)
+    assert refusals.exclude("evil", "it gave a false share")
+    assert not refusals.exclude("evil", "it gave another one")
+    refusals.clear("evil")
+    restored = Rejections(None)
+    restored.restore(DurableState(json.loads(json.dumps(refusals.state().values))))
+    for one in (refusals, restored):
+        assert one.exclusion("evil") == "excluded from training: it gave a false share"
+        assert one.exclusion("clumsy") is None
+        assert one.excluded == ["evil"]
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_sites_at_fault():
+    values = {name: value for name, value in refused("evil").state().values.items() if name != "at_fault"}
+    restored = Rejections(3)
+    restored.restore(DurableState(values))
+    assert restored.excluded == []
