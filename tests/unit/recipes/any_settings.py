@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.ditto import DittoRecipe
+from consilium.recipes.dp_sgd import DpSgdRecipe
 from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.fedbn import FedBNRecipe
@@ -17,6 +18,7 @@ from consilium.recipes.fedpid import FedPIDRecipe
 from consilium.recipes.fedprox import FedProxRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.scaffold import ScaffoldRecipe
+from consilium.recipes.secagg_fedavg import SecAggRecipe
 from consilium.recipes.server_optimizers import FedAdamRecipe, FedAvgMRecipe, FedYogiRecipe
 from consilium.recipes.statistics import StatisticsRecipe
 from consilium.tasks.segmentation.segmentation_settings import MAX_BATCH_VOXELS
@@ -37,9 +39,11 @@ def some(**fields):
 
 minutes = number(1e-3, 525_600)
 voxels = st.integers(2, 64).map(lambda steps: 8 * steps)
+steps_only = st.one_of(
+    st.just({}), st.builds(lambda steps: {"local_steps": steps}, st.integers(1, 1_000_000))
+)
 effort = st.one_of(
-    st.just({}),
-    st.builds(lambda steps: {"local_steps": steps}, st.integers(1, 1_000_000)),
+    steps_only,
     st.builds(lambda epochs: {"local_steps": None, "local_epochs": epochs}, number(1e-3, 10_000)),
 )
 
@@ -50,22 +54,29 @@ def fits(values):
     return values.get("batch_size", 1) * math.prod(patch) <= MAX_BATCH_VOXELS
 
 
-learning = st.builds(
-    lambda one, other: {"task": "brain_tumor", **one, **other},
-    some(
-        network=st.sampled_from(["unet_small", "segresnet"]),
-        spacing_mm=number(0.5, 8),
-        patch_voxels=st.tuples(voxels, voxels, voxels),
-        batch_size=st.integers(1, 64),
-        learning_rate=number(1e-7, 1),
-        weight_decay=number(0, 1),
-        warmup=number(0, 0.5),
-        foreground_share=number(0, 1),
-        window_overlap=number(0, 0.89),
-        seed=st.integers(0, 2**31 - 1),
-    ).filter(fits),
-    effort,
-)
+learned = some(
+    network=st.sampled_from(["unet_small", "segresnet"]),
+    spacing_mm=number(0.5, 8),
+    patch_voxels=st.tuples(voxels, voxels, voxels),
+    batch_size=st.integers(1, 64),
+    learning_rate=number(1e-7, 1),
+    weight_decay=number(0, 1),
+    warmup=number(0, 0.5),
+    foreground_share=number(0, 1),
+    window_overlap=number(0, 0.89),
+    seed=st.integers(0, 2**31 - 1),
+    modality_dropout=number(0, 0.5),
+).filter(fits)
+
+
+def learning_by(*parts):
+    """Learning settings of these parts together."""
+    return st.tuples(learned, *parts).map(
+        lambda found: {"task": "brain_tumor", **{key: value for part in found for key, value in part.items()}}
+    )
+
+
+learning = learning_by(effort, some(round_minutes=st.none() | number(0.01, 10_000)))
 weighted_rules = st.one_of(
     some(max_site_share=number(0.01, 1)),
     st.fixed_dictionaries({"rule": st.just("clipped_mean")}, optional={"clip_ratio": number(0.01, 100)}),
@@ -125,6 +136,61 @@ algorithms = {
 }
 # Algorithms that set the sites' weights are for rules that have weights.
 excluded = {FedPIDRecipe: {"aggregation": weighted_rules}}
+# What needs single updates or cases is not allowed, nor a time limit, after which sites would train unlike.
+hidden = {
+    **{name: field for name, field in TRAINING_FIELDS.items() if name != "quorum"},
+    "min_sites": st.integers(3, 128),
+    "quorum": some(deadline_minutes=minutes, grace_minutes=minutes, attempts=st.integers(1, 100)),
+    "aggregation": st.just({"max_site_share": 1.0}),
+    "screening": st.fixed_dictionaries(
+        {"max_norm_ratio": st.none()}, optional={"max_case_change": number(0, 1)}
+    ),
+}
+full_weight = {"full_weight_cases": st.integers(1, 1_000_000), "most_sites": st.integers(3, 128)}
+secure = recipe_of(
+    SecAggRecipe,
+    {
+        **hidden,
+        "algorithm": some(
+            ring_bits=st.sampled_from([16, 32]),
+            bound_ratio=st.none() | number(1e-3, 1e4),
+            max_norm=st.none() | number(1e-3, 1e6),
+            **full_weight,
+        ),
+    },
+    learning=learning_by(effort),
+)
+# With noise in the sum, no score of a round leaves, so none can be compared.
+noisy = recipe_of(
+    SecAggRecipe,
+    {name: field for name, field in hidden.items() if name != "rollback_margin"},
+    learning=learning_by(effort),
+    rollback_margin=st.none(),
+    algorithm=st.fixed_dictionaries(
+        {"hospital_noise": number(0.1, 5), "max_norm": number(0.01, 100)},
+        optional={"hospital_noise_sites": st.integers(1, 8), **full_weight},
+    ),
+)
+private = recipe_of(
+    DpSgdRecipe,
+    {
+        **{name: field for name, field in TRAINING_FIELDS.items() if name != "rollback_margin"},
+        "algorithm": st.one_of(
+            some(
+                epsilon=st.none() | number(0.01, 10),
+                delta=st.none() | number(1e-10, 0.01),
+                clip=number(1e-4, 1e4),
+                samples_per_patient=st.integers(2, 64),
+                trainable=st.sampled_from(["all", "last_layers", "norms"]),
+                last_layers=st.integers(1, 1000),
+            ),
+            st.fixed_dictionaries(
+                {"level": st.just("reconstruction")}, optional={"epsilon": number(10.1, 1000)}
+            ),
+        ),
+    },
+    learning=learning_by(steps_only),
+)
 training = st.one_of(
     *(
         recipe_of(
@@ -155,7 +221,7 @@ evaluation = recipe_of(
     {**common, "models": evaluated, "min_patients": st.integers(1, 1_000_000), "timeout_minutes": minutes},
     learning=learning,
 )
-any_recipe = st.one_of(training, readiness, statistics, evaluation)
+any_recipe = st.one_of(training, secure, noisy, private, readiness, statistics, evaluation)
 
 
 def largest_recipes() -> list[JobRecipe]:
