@@ -240,6 +240,10 @@ COMPONENTS: Final = {
         "rotation, scaling, noise, blur, low resolution",
         augmentation=(Affine(), Noise(), Blur(), LowResolution()),
     ),
+    "scanner": Component(
+        "noise, blur, low resolution, bias field",
+        augmentation=(Noise(), Blur(), LowResolution(), BiasField()),
+    ),
     "no_contrast": Component("without the change of contrast", contrast=False),
     "foreground_0": Component("no patch centered on a label", {"foreground_share": 0.0}),
     "foreground_60": Component("60 % of patches centered on a label", {"foreground_share": 0.6}),

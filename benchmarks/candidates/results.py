@@ -15,6 +15,9 @@ from consilium.learning.bootstrap import interval_of_mean
 
 DICE = "dice_"
 
+LEFT_OUT = "left_out"
+"""Group of the patients of a hospital that no model was trained on."""
+
 
 def summarize(
     found: Mapping[str, Mapping[int, Mapping[str, Any]]],
@@ -98,6 +101,22 @@ def table(summary: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """
     groups = next(iter(summary.values()))["groups"]
     return "\n".join(f"{group}:\n\n{_group_table(summary, titles, group)}" for group in groups)
+
+
+def left_out_table(results: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """Return what each component gives at hospitals that were left out of training, as a table in Markdown.
+
+    Args:
+        results: Hospital that was left out to the content of that study's `result.json`.
+        titles: Of the components.
+    """
+    head = ["component", *(f"without {name}: Dice there" for name in results), "mean difference"]
+    rows = [head, ["---"] * len(head)]
+    for name in next(iter(results.values()))["components"]:
+        there = [one["components"][name]["groups"][LEFT_OUT] for one in results.values()]
+        cells = (f"{of['dice']:.3f}, {of['difference']:+.3f}{_bounds(of['over_patients'])}" for of in there)
+        rows.append([titles[name], *cells, f"{statistics.fmean(of['difference'] for of in there):+.3f}"])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _group_table(summary: Mapping[str, Any], titles: Mapping[str, str], group: str) -> str:

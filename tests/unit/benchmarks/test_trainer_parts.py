@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from candidates.components import (
     dyn_unet,
     seg_resnet_ds,
 )
-from candidates.results import interval_over_seeds, summarize, table
+from candidates.results import LEFT_OUT, interval_over_seeds, left_out_table, summarize, table
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.tasks import get_task
@@ -166,6 +168,34 @@ def test_differences_are_paired_by_seed_and_patient():
     assert "| noise | 0.730 | 0.730 | +0.030 (+0.030 to +0.030) |" in table(
         summary, {name: one.title for name, one in COMPONENTS.items()}
     )
+
+
+def test_a_component_is_compared_at_each_hospital_that_was_left_out():
+    def study(gain):
+        before = {"train_seconds": 2.0, "scores": {LEFT_OUT: [{"dice_a": 0.5}] * 5}}
+        after = {"train_seconds": 2.0, "scores": {LEFT_OUT: [{"dice_a": 0.5 + gain}] * 5}}
+        found = {BASELINE: {0: before}, "scanner": {0: after}}
+        return {"components": summarize(found, {LEFT_OUT: list("abcde")}, baseline=BASELINE)}
+
+    titles = {name: one.title for name, one in COMPONENTS.items()}
+    written = left_out_table({"aster": study(0.1), "birch": study(-0.02)}, titles)
+    assert written.splitlines()[0].count("without") == 2
+    assert "| 0.600, +0.100 (+0.100 to +0.100) | 0.480, -0.020 (-0.020 to -0.020) | +0.040 |" in written
+
+
+def test_a_hospital_that_is_none_cannot_be_left_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["trainer_parts", "--out", str(tmp_path), "--leave-out", "nobody"])
+    monkeypatch.setattr(trainer_parts, "specify_cohort", lambda cohort, changes: TinyCohort())
+    with pytest.raises(SystemExit, match="--leave-out nobody: the hospitals are aster, birch"):
+        trainer_parts.main()
+
+
+class TinyCohort:
+    hospitals: ClassVar = {"aster": Path("aster"), "birch": Path("birch")}
+    evaluators = frozenset()
+
+    def make(self, folder):
+        return self
 
 
 def test_a_folder_without_a_name_is_an_error():
