@@ -106,19 +106,23 @@ def make_sites(
     sizes: Sizes,
     seed: int,
     folder: Path,
+    state: Path,
     *,
     left_out: str | None = None,
     progress: CohortProgress | None = None,
 ) -> dict[str, SiteSettings]:
     """Make the hospitals of a cohort where they are missing; returns what each decides.
 
-    All runs on a cohort share its caches and its split. Hospitals take part however few patients they have.
+    All runs on a cohort share its caches, and its split, which comes from the seed. What a hospital
+    remembers is of one run: simulated jobs have one id, and no hospital trains in a job of which it has
+    tested a model. Hospitals take part however few patients they have.
 
     Args:
         cohort: Its name.
         sizes: Numbers of patients.
         seed: Of its patients and of the split.
         folder: Where the cohort goes.
+        state: Where the hospitals keep what they remember, one folder a run.
         left_out: A hospital that only evaluates, with all of its patients.
         progress: Called after each patient.
     """
@@ -126,14 +130,13 @@ def make_sites(
     sites = site_settings(
         made.hospitals, folder.resolve(), frozenset({left_out} if left_out else ()), min_patients=1
     )
-    memory = folder.resolve() / (f"state-without-{left_out}" if left_out else "state")
     return {
         name: site.model_copy(
             update={
                 "validation_fraction": sizes.validation / sizes.cases(name),
                 "test_fraction": sizes.test / sizes.cases(name),
                 "split_salt": str(seed),
-                "state_dir": memory / name,
+                "state_dir": state.resolve() / name,
                 "cpu_threads": 1,
                 "device": "cpu",
             }

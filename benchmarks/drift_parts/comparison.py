@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
+from drift_parts.cohorts import COHORTS
 from drift_parts.outcome import Outcome, PatientScores
 from drift_parts.plan import ALGORITHMS, REFERENCE, Run
 
@@ -120,7 +121,6 @@ class Row:
         rounds: Rounds to 0.9 of the pooled model's validation Dice, by seed.
         bytes_a_round: Mean, of all sites.
         cpu_seconds: Mean.
-        seeds: How many.
     """
 
     title: str
@@ -131,7 +131,6 @@ class Row:
     rounds: tuple[int | None, ...] = ()
     bytes_a_round: float | None = None
     cpu_seconds: float | None = None
-    seeds: int = 1
 
     @property
     def mean(self) -> float:
@@ -142,6 +141,32 @@ class Row:
     def worst(self) -> tuple[str, float]:
         """The worst hospital and its mean."""
         return min(self.sites.items(), key=lambda one: one[1])
+
+
+def compare_all(outcomes: Mapping[Run, Outcome]) -> dict[str, list[Row]]:
+    """Return the rows of every cohort, by what they are of.
+
+    Algorithms of which other seeds were run saw other patients, so their means can't stand beside each other:
+    there is a table for each set of seeds, with the algorithms that have all of them.
+    """
+    tables = {}
+    for cohort in COHORTS:
+        seeds: dict[str, set[int]] = {}
+        for run in outcomes:
+            if run.cohort == cohort and run.left_out is None:
+                seeds.setdefault(run.algorithm, set()).add(run.seed)
+        for common in sorted({tuple(sorted(one)) for one in seeds.values()}, key=lambda one: (len(one), one)):
+            chosen = {
+                run: done
+                for run, done in outcomes.items()
+                if run.cohort == cohort
+                and run.seed in common
+                and seeds.get(run.algorithm, set()) >= {*common}
+            }
+            several = "seed" if len(common) == 1 else "seeds"
+            title = f"The {cohort} cohort, {several} {', '.join(map(str, common))}"
+            tables[title] = compare(chosen, cohort)
+    return tables
 
 
 def compare(outcomes: Mapping[Run, Outcome], cohort: str) -> list[Row]:
@@ -176,7 +201,6 @@ def _baseline(
         _gains(gained),
         mean_difference(pairs),
         worst_site_difference(pairs),
-        seeds=len(pairs),
     )
 
 
@@ -199,7 +223,6 @@ def _algorithm(
         fmean(done.bytes_a_round for done in of_it.values()),
         # Runs of the reference train the baselines as well.
         None if name == REFERENCE else fmean(done.cpu_seconds for done in of_it.values()),
-        len(of_it),
     )
 
 

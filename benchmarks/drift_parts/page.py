@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
-from drift_parts.cohorts import COHORTS
-from drift_parts.comparison import Difference, Row, compare, site_means
+from drift_parts.comparison import Difference, Row, compare_all, site_means
 from drift_parts.outcome import Outcome
 from drift_parts.plan import Run
 
@@ -25,7 +24,7 @@ PLOT: Final = "drift.svg"
 
 def write_results(out: Path, outcomes: Mapping[Run, Outcome]) -> str:
     """Write tables, numbers and plot below a folder; returns the tables."""
-    tables = {cohort: compare(outcomes, cohort) for cohort in COHORTS}
+    tables = compare_all(outcomes)
     text = markdown(tables, outcomes)
     numbers = {run.name: site_means(done.patients) for run, done in outcomes.items()}
     write_atomically(out / "result.md", text.encode())
@@ -43,7 +42,7 @@ def write_page(page: Path, outcomes: Mapping[Run, Outcome]) -> None:
     text = page.read_text()
     if BEGIN not in text or END not in text:
         raise ConfigurationError(f"{page} has no lines {BEGIN} and {END}, between which the tables go")
-    tables = {cohort: compare(outcomes, cohort) for cohort in COHORTS}
+    tables = compare_all(outcomes)
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     written = f"{before}{BEGIN}\n\n{markdown(tables, outcomes)}\n{END}{after}"
     write_atomically(page, written.encode())
@@ -52,18 +51,18 @@ def write_page(page: Path, outcomes: Mapping[Run, Outcome]) -> None:
 
 def markdown(tables: Mapping[str, Sequence[Row]], outcomes: Mapping[Run, Outcome]) -> str:
     """Return all tables."""
-    parts = [_cohort(cohort, rows) for cohort, rows in tables.items() if rows]
+    parts = [_rows(title, rows) for title, rows in tables.items() if rows]
     left_out = _left_out(outcomes)
     return "\n".join([*parts, *([left_out] if left_out else [])])
 
 
-def _cohort(cohort: str, rows: Sequence[Row]) -> str:
+def _rows(title: str, rows: Sequence[Row]) -> str:
     sites = list(rows[0].sites)
     scores = [
         ("", *sites, "mean", "worst", "mean, compared", "worst, compared"),
         *(
             (
-                _title(row),
+                row.title,
                 *(f"{row.sites[site]:.3f}" for site in sites),
                 f"{row.mean:.3f}",
                 f"{row.worst[1]:.3f}",
@@ -87,11 +86,7 @@ def _cohort(cohort: str, rows: Sequence[Row]) -> str:
             if row.title != "local-only"
         ),
     ]
-    return f"### The {cohort} cohort\n\n{table(scores)}\n{table(costs)}"
-
-
-def _title(row: Row) -> str:
-    return row.title if row.seeds == 1 else f"{row.title} ({row.seeds} seeds)"
+    return f"### {title}\n\n{table(scores)}\n{table(costs)}"
 
 
 def _difference(difference: Difference | None) -> str:
@@ -129,15 +124,15 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def draw(tables: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """Draw the Dice of each hospital by each algorithm, one panel a cohort, as SVG."""
-    shown = {cohort: rows for cohort, rows in tables.items() if rows}
+    """Draw the Dice of each hospital by each algorithm, one panel a table, as SVG."""
+    shown = {title: rows for title, rows in tables.items() if rows}
     if not shown:
         return
     height = 1.2 + 0.32 * max(len(rows) for rows in shown.values())
     with mpl.rc_context({"svg.hashsalt": "drift", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(4.6 * len(shown) + 2, height), layout="constrained")
         panels = figure.subplots(1, len(shown), squeeze=False)[0]
-        for axes, (cohort, rows) in zip(panels, shown.items(), strict=True):
+        for axes, (title, rows) in zip(panels, shown.items(), strict=True):
             for place, site in enumerate(rows[0].sites):
                 values = [row.sites[site] for row in rows]
                 axes.plot(values, range(len(rows)), "osD^v"[place % 5], markersize=5, label=site)
@@ -146,6 +141,6 @@ def draw(tables: Mapping[str, Sequence[Row]], path: Path) -> None:
             axes.invert_yaxis()
             axes.grid(axis="x", alpha=0.3)
             axes.set_xlabel("Dice on test patients")
-            axes.set_title(f"{cohort} cohort")
+            axes.set_title(title)
         panels[0].legend(loc="best", fontsize=8)
         figure.savefig(path, format="svg", metadata={"Date": None})

@@ -51,6 +51,27 @@ def _list_algorithms() -> dict[str, Algorithm]:
         "fedavgm": Algorithm("fedavgm", "FedAvgM", f"{_TASK}_fedavgm"),
         "fedadam": Algorithm("fedadam", "FedAdam", f"{_TASK}_fedadam"),
         "fedyogi": Algorithm("fedyogi", "FedYogi", f"{_TASK}_fedyogi"),
+        "fedavg_shares": Algorithm(
+            "fedavg_shares",
+            "FedAvg, no site over 3/8",
+            f"{_TASK}_fedavg",
+            changes={"aggregation.max_site_share": 0.375},
+        ),
+        "fedavg_median": Algorithm(
+            "fedavg_median", "median of updates", f"{_TASK}_fedavg", changes={"aggregation.rule": "median"}
+        ),
+        "fedavg_short": Algorithm(
+            "fedavg_short",
+            "FedAvg, twice the rounds of half the steps",
+            f"{_TASK}_fedavg",
+            changes={"rounds": 16, "learning.local_steps": 10},
+        ),
+        "ditto_free": Algorithm(
+            "ditto_free",
+            "Ditto, strength 0.01",
+            f"{_TASK}_ditto",
+            changes={"algorithm.strength": 0.01},
+        ),
         "fedavg_epochs": Algorithm(
             "fedavg_epochs", "FedAvg, an epoch a round", f"{_TASK}_fedavg", changes=_EPOCHS
         ),

@@ -58,15 +58,16 @@ class Runner:
         path = self.outcome_file(run)
         if path.exists():
             return Outcome.load(path)
+        folder = self.out / "runs" / run.name
         sites = make_sites(
             run.cohort,
             self.effort.sizes,
             run.seed,
             self.out / "cohorts" / f"{run.cohort}-{run.seed}",
+            folder / "state",
             left_out=run.left_out,
             progress=lambda done, total, case: self.display.show(f"cohort: patient {done} of {total}"),
         )
-        folder = self.out / "runs" / run.name
         before = _cpu_seconds()
         with claim_simulation(folder, "training"):
             recipe = build_recipe(ALGORITHMS[run.algorithm].job, run.changes(self.effort))
