@@ -51,13 +51,14 @@ def _training(record: FederationRecord, site: str | None) -> Iterator[str]:
         )
     summed = [one.summed for one in record.rounds if one.summed is not None]
     if summed:
+        smallest = counted(min(one.sites for one in summed), "hospital")
+        yield f"Only sums of updates were opened: {counted(len(summed), 'sum')}, each of at least {smallest}."
         recovered = sum(one.recovered for one in summed)
-        yield (
-            f"Only sums of updates were opened, {counted(len(summed), 'sum')} of at least "
-            f"{counted(min(one.sites for one in summed), 'hospital')}. A hospital dropped out "
-            f"{counted(recovered, 'time')} after it had sent its keys; the others' shares removed its masks "
-            "from the sum, and no other update's."
-        )
+        if recovered:
+            yield (
+                f"{counted(recovered, 'time')}, a hospital dropped out after it had sent its keys: shares "
+                "that the others had of them removed its masks from the sum, and from no single update."
+            )
     if site is None:
         return
     rounds = sum(site in sites for sites in trained)

@@ -19,7 +19,7 @@ from consilium.report.privacy.statement import PrivacyStatement
 from consilium.report.privacy.write import write_privacy
 from report.html import read_text
 from report.statistics.records import record as statistics
-from report.study import federation, private_federation
+from report.study import federation, private_federation, summed_federation
 
 HOSPITAL = SiteFacts(name="north", streams_logs=False)
 
@@ -104,6 +104,18 @@ def test_what_happened_calls_no_count_few_that_the_algorithm_withholds():
     said = " ".join(describe_record(private_federation(), "aster").sentences)
     assert "It reported 10 training cases, few test patients behind its scores, and" in said
     assert "validation" not in said
+
+
+def test_what_happened_counts_sums_and_the_masks_that_were_recovered():
+    record = summed_federation(3)
+    record.rounds[0].summed.recovered = 2
+    said = " ".join(describe_record(record, "aster").sentences)
+    assert "Only sums of updates were opened: 3 sums, each of at least 3 hospitals." in said
+    assert "2 times, a hospital dropped out after it had sent its keys" in said
+    none_lost = " ".join(describe_record(summed_federation(3), "aster").sentences)
+    assert "Only sums" in none_lost
+    assert "dropped out" not in none_lost
+    assert "Only sums" not in " ".join(describe_record(federation(3), "aster").sentences)
 
 
 def test_what_happened_says_how_noise_hid_the_hospital():
