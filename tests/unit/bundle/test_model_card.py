@@ -44,6 +44,10 @@ def test_it_says_what_the_model_is_and_what_it_is_not_for(card, tmp_path):
     assert "| nvflare | 2.9.0 |" in text
 
 
+def test_it_says_how_labels_with_other_values_are_evaluated(card):
+    assert '--label_values "[[1, 3], [1, 2, 3], [3]]"' in card()
+
+
 def test_each_site_has_its_patients_and_its_scores(card):
     text = card()
     assert "| aster | trains and evaluates | 10 | 4 | 4 |" in text

@@ -275,6 +275,9 @@ class SegmentationBundling:
                 "| region | values |",
                 "|---|---|",
                 *regions,
+                "",
+                "Labels for `configs/evaluate.json` have these values, too. State others region by region,",
+                f'in this order: `--label_values "{[list(meaning[one.name]) for one in self._regions]}"`.',
             ]
         )
 

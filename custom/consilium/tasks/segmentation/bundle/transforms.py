@@ -205,8 +205,8 @@ class SplitLabelsd(MapTransform):  # type: ignore[misc]
             label = done[key]
             if unknown := sorted(set(label.unique().tolist()) - known):
                 raise ValueError(
-                    f"a label map has the values {unknown[:5]}, and the regions are {self.values}: set "
-                    "--label_values to the values of each region in your labels"
+                    f"a label map has the values {unknown[:5]}, which are of no region: name those of your "
+                    f'labels, region by region, as in --label_values "{self.values}"'
                 )
             found = [torch.isin(label, torch.tensor(values, dtype=label.dtype)) for values in self.values]
             done[key] = torch.cat(found).float()

@@ -55,7 +55,7 @@ def test_painted_regions_are_what_a_label_map_has():
 def test_a_label_of_another_convention_is_an_error():
     label = torch.zeros(1, 2, 2, 2)
     label[0, 0, 0, 0] = 4
-    with pytest.raises(ValueError, match="set --label_values"):
+    with pytest.raises(ValueError, match=r'as in --label_values "\[\[1\], \[1, 2\]\]"'):
         SplitLabelsd(keys="label", values=[[1], [1, 2]])({"label": label})
     split = SplitLabelsd(keys="label", values=[[4], [1, 4]])({"label": label})["label"]
     assert split.sum(dim=(1, 2, 3)).tolist() == [1.0, 1.0]
