@@ -43,6 +43,7 @@ class RefusalCode(str, Enum):
     NO_LABELED_CASE = "no_labeled_case"
     LEFT_OUT = "left_out"
     MISSING_INPUTS = "missing_inputs"
+    MISSING_TARGETS = "missing_targets"
     LOST_CASES = "lost_cases"
     FEW_PATIENTS = "few_patients"
     FEW_PATIENTS_A_ROUND = "few_patients_a_round"

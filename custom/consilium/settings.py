@@ -49,6 +49,17 @@ _ALLOWED: Final[Mapping[str, str]] = {
 }
 """pydantic's kind of error -> what is allowed, in the words of this project."""
 
+_FORMS: Final[Mapping[str, str]] = {
+    r"^[a-z][a-z0-9_]{0,62}$": "lower-case letters, digits and _, beginning with a letter, at most 63",
+    r"^[A-Za-z0-9_-]{1,64}$": "letters, digits, - and _, at most 64",
+    r"^[^\x00-\x1f\x7f]*$": "one line of text without control characters",
+    r"^(auto|cpu|cuda(:\d+)?)$": "auto, cpu, cuda, or cuda:0 for the first GPU",
+    r"^sha256:[0-9a-f]{64}$": "sha256: and 64 hexadecimal digits, as a command writes it",
+    r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$": "the id of a job, as "
+    "`nvflare job list` shows it",
+}
+"""Pattern of a text -> what it allows, in words, for the settings of jobs and hospitals."""
+
 _LONGEST_SEEN, _LONGEST_SENTENCE = 120, 400
 
 _SEEN: Final = reprlib.Repr()
@@ -211,7 +222,10 @@ def _allowed(problem: Mapping[str, Any]) -> str:
     words = _ALLOWED.get(problem["type"])
     if words is None:  # a sentence of our own, or an error that no setting has so far
         return _shorten(str(problem["msg"]).removeprefix("Value error, "), _LONGEST_SENTENCE)
-    return f"allowed: {words.format(**problem.get('ctx', {}))}"
+    context = problem.get("ctx", {})
+    if (form := _FORMS.get(str(context.get("pattern")))) is not None:
+        return f"allowed: {form}"
+    return f"allowed: {words.format(**context)}"
 
 
 def _shorten(text: str, longest: int) -> str:

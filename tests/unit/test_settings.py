@@ -2,15 +2,18 @@ import importlib
 import pkgutil
 import types
 import typing
+from typing import Annotated
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
+from pydantic import Field
 
 import consilium
 from consilium.errors import ConfigurationError
 from consilium.learning.processes.messages import _Message
 from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe
+from consilium.recipes.recognition import RECIPES
 from consilium.settings import Settings, parse_changes
 from consilium.tasks.brain_tumor.synthetic.hospitals import CohortOptions
 
@@ -170,3 +173,32 @@ def test_values_are_read_as_what_they_look_like():
 def test_what_is_no_assignment_is_rejected_with_an_example(text):
     with pytest.raises(ConfigurationError, match=r"KEY=VALUE, for example seed=3"):
         parse_changes([text])
+
+
+def patterns_of(node):
+    """Every pattern in a model's schema."""
+    if isinstance(node, dict):
+        if isinstance(node.get("pattern"), str):
+            yield node["pattern"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for one in node:
+            yield from patterns_of(one)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [SiteSettings, *(recipe.settings_type for recipe in RECIPES.values())],
+    ids=lambda one: one.__name__,
+)
+def test_no_message_about_a_job_or_a_hospital_shows_a_pattern(model):
+    found = set(patterns_of(model.model_json_schema()))
+    assert found
+    for pattern in found:
+
+        class OneText(Settings):
+            text: Annotated[str, Field(pattern=pattern)]
+
+        with pytest.raises(ConfigurationError, match="text: allowed: ") as error:
+            OneText.parse({"text": "\x00"}, source="a test")
+        assert pattern not in str(error.value)

@@ -20,6 +20,7 @@ from consilium.cli.site_options import (
     AcceptedFiles,
     Conventions,
     Evaluators,
+    Missing,
     MissingInputs,
     PatientsFiles,
     parse_conventions,
@@ -118,17 +119,17 @@ def simulate(
 
         conventions: Mapping[str, str] = {}
         endings: Mapping[str, tuple[str, ...]] = {}
-        lacking: Mapping[str, tuple[str, ...]] = {}
+        lacking = Missing()
         if convention or file_ending or missing:
             from consilium.recipes.exported_job import job_task
             from consilium.recipes.job_folder import job_folder
             from consilium.tasks import get_task
 
             with job_folder(job) as folder:
-                case_format = get_task(job_task(folder)).cases
-            conventions = parse_conventions(convention or (), sites, case_format)
-            endings = parse_endings(file_ending or (), case_format)
-            lacking = parse_missing(missing or (), sites, case_format)
+                task = get_task(job_task(folder))
+            conventions = parse_conventions(convention or (), sites, task.cases)
+            endings = parse_endings(file_ending or (), task.cases)
+            lacking = parse_missing(missing or (), sites, task)
         done = run(
             job,
             sites,
@@ -138,7 +139,8 @@ def simulate(
             names=NamesAndLabels(
                 conventions=conventions,
                 file_endings=endings,
-                missing_inputs=lacking,
+                missing_inputs=lacking.inputs,
+                missing_targets=lacking.targets,
                 patients_files=parse_files("--patients", patients or (), sites),
                 accepted_files=parse_files("--accepted", accepted or (), sites),
                 subgroups_files=parse_files("--subgroups", subgroups or (), sites),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,21 @@ from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from consilium.data.case_format import CaseFormat
+    from consilium.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What hospitals lack, each by the name of its site.
+
+    Attributes:
+        inputs: Images that it doesn't acquire.
+        targets: Targets that its labels lack.
+    """
+
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
 
 Evaluators = Annotated[
     list[str] | None,
@@ -99,30 +115,36 @@ def parse_conventions(
     return {**for_all, **{site: convention for site, convention in stated.items() if site}}
 
 
-def parse_missing(
-    assignments: Iterable[str], sites: Iterable[str], case_format: CaseFormat
-) -> Mapping[str, tuple[str, ...]]:
-    """Read `--missing SITE=IMAGE`, given as often as needed.
+def parse_missing(assignments: Iterable[str], sites: Iterable[str], task: Task) -> Missing:
+    """Read `--missing SITE=NAME`, given as often as needed.
 
     Args:
-        assignments: The options.
+        assignments: The options; a name is that of an image, or of a target that the site's labels lack.
         sites: The names of the sites.
-        case_format: Of the job's task.
+        task: The job's.
 
     Raises:
-        ConfigurationError: One does not have this form, or a site or an image is unknown.
+        ConfigurationError: One does not have this form, or a site or a name is unknown.
     """
-    names = list(sites)
-    missing: dict[str, tuple[str, ...]] = {}
+    names, targets = list(sites), [one.name for one in task.targets]
+    missing = Missing()
     for assignment in assignments:
-        site, equals, image = assignment.partition("=")
-        if not equals or not image or site not in names:
+        site, equals, name = assignment.partition("=")
+        if not equals or not name or site not in names:
             raise ConfigurationError(
-                f"--missing {assignment!r} is not of the form NAME=IMAGE with the name of a site; named: "
-                f"{', '.join(names)}"
+                f"--missing {assignment!r} is not of the form NAME=IMAGE or NAME=TARGET with the name of a "
+                f"site; named: {', '.join(names)}"
             )
-        case_format.lacking([image])
-        missing[site] = (*missing.get(site, ()), image)
+        if name in targets:
+            missing.targets[site] = (*missing.targets.get(site, ()), name)
+            continue
+        if name not in task.inputs:
+            raise ConfigurationError(
+                f"--missing {assignment!r} names no image or target of {task.name}; known: "
+                f"{', '.join((*task.inputs, *targets))}"
+            )
+        task.cases.lacking([name])
+        missing.inputs[site] = (*missing.inputs.get(site, ()), name)
     return missing
 
 

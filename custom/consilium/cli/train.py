@@ -21,6 +21,7 @@ from consilium.cli.site_options import (
     AcceptedFiles,
     Conventions,
     Evaluators,
+    Missing,
     MissingInputs,
     PatientsFiles,
     parse_conventions,
@@ -141,12 +142,12 @@ def train(
         changes = parse_changes(change or ())
         conventions: Mapping[str, str] = {}
         endings: Mapping[str, tuple[str, ...]] = {}
-        lacking: Mapping[str, tuple[str, ...]] = {}
+        lacking = Missing()
         if convention or file_ending or missing:
-            case_format = get_task(TrainingJob.open(job, changes).learning.task).cases
-            conventions = parse_conventions(convention or (), folders, case_format)
-            endings = parse_endings(file_ending or (), case_format)
-            lacking = parse_missing(missing or (), folders, case_format)
+            task = get_task(TrainingJob.open(job, changes).learning.task)
+            conventions = parse_conventions(convention or (), folders, task.cases)
+            endings = parse_endings(file_ending or (), task.cases)
+            lacking = parse_missing(missing or (), folders, task)
         stated = device != "auto" or threads is not None
         machine = {"device": device, "cpu_threads": threads}
         done = run(
@@ -159,7 +160,8 @@ def train(
             names=NamesAndLabels(
                 conventions=conventions,
                 file_endings=endings,
-                missing_inputs=lacking,
+                missing_inputs=lacking.inputs,
+                missing_targets=lacking.targets,
                 patients_files=parse_files("--patients", patients or (), folders),
                 accepted_files=parse_files("--accepted", accepted or (), folders),
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks import Task
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.method import BatchShare
+from consilium.tasks.partial_labels import build_loss
 
 _MOMENTS, _SCALER = "moments", "scaler"
 _ALGORITHM, _OF_ALGORITHM = "algorithm", "algorithm."
@@ -58,6 +59,7 @@ class Trainer:
         draw_seed: What all random numbers are drawn by; None for the job's seed.
         memory: Where moments, own model and state of the algorithm are kept; None for in this process.
         algorithm: The hooks around training; None for plain local training.
+        missing_targets: Targets that the labels lack.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Trainer:
         draw_seed: int | None = None,
         memory: RoundStateStore | None = None,
         algorithm: LocalAlgorithm | None = None,
+        missing_targets: Collection[str] = (),
     ) -> None:
         if not cases:
             raise TrainingError("there is no labeled case to train on")
@@ -92,7 +95,7 @@ class Trainer:
         share_dropout(network, self._share, self._random)
         self._network = self._device.place(network)
         self._connected = self._network if by_patient else ranks.connect(self._network)
-        self._loss = self._method.build_loss(settings)
+        self._loss = build_loss(self._method, settings, missing_targets)
         self._optimizer = self._algorithm.build_optimizer(self._network) or torch.optim.AdamW(
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )

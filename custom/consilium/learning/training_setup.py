@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class TrainingSetup:
         draw_seed: See `Trainer`.
         memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: What the job decides about it; None for plain local training.
+        missing_targets: See `Trainer`.
     """
 
     learning: LearningSettings
@@ -41,6 +42,7 @@ class TrainingSetup:
     draw_seed: int | None = None
     memory: Path | None = None
     algorithm: AlgorithmSettings | None = None
+    missing_targets: Collection[str] = ()
 
     def build_trainer(self, device: Device, ranks: Ranks = Ranks()) -> Trainer:  # noqa: B008 - frozen
         """Build the trainer of one process.
@@ -64,4 +66,5 @@ class TrainingSetup:
             draw_seed=self.draw_seed,
             memory=RoundStateStore(self.memory) if self.memory else None,
             algorithm=local_algorithm(self.algorithm, self.learning) if self.algorithm else None,
+            missing_targets=self.missing_targets,
         )

@@ -13,8 +13,10 @@ from consilium.participant.site_data import SiteData
 from consilium.records.local_training import TestedScores
 from consilium.records.score_intervals import measure_intervals
 from consilium.tasks import get_task
+from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
+from consilium.tasks.partial_labels import partial_evaluation
 
 
 class ModelScorer:
@@ -37,15 +39,19 @@ class ModelScorer:
         found = {}
         for site, data in self._data.items():
             if rows := self._score(weights, data.validation, final=False):
-                found[site] = self._task.evaluation.summarize([row for row in rows if row is not None])
+                evaluation = self._evaluation(data)
+                found[site] = evaluation.summarize(
+                    [evaluation.restrict(row) for row in rows if row is not None]
+                )
         return found
 
     def test(self, weights: Weights) -> dict[str, TestedScores]:
         """Return the scores on each site's test patients with intervals, as of a final model."""
-        evaluation, found = self._task.evaluation, {}
+        found = {}
         for site, data in self._data.items():
+            evaluation = self._evaluation(data)
             scored = [
-                (row, case.patient)
+                (evaluation.restrict(row), case.patient)
                 for row, case in zip(self._score(weights, data.test, final=True), data.test, strict=True)
                 if row is not None
             ]
@@ -78,6 +84,9 @@ class ModelScorer:
         evaluation = self._task.evaluation
         combined = evaluation.combine(list(scores.values())) or {}
         return combined.get(evaluation.metrics.key)
+
+    def _evaluation(self, data: SiteData) -> Evaluation:
+        return partial_evaluation(self._task.evaluation, data.missing_targets)
 
     def _score(
         self, weights: Weights, cases: Sequence[CachedCase], *, final: bool

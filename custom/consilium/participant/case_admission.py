@@ -11,9 +11,11 @@ from consilium.data.case_products import CaseProduct
 from consilium.data.checks import CheckedCohort
 from consilium.data.codes import DataCode
 from consilium.errors import RefusalCode, SiteRefusal
+from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.participant.register_files import open_register
 from consilium.participant.site_cases import count_left_out, examine_cases
 from consilium.participant.site_settings import SiteSettings
+from consilium.tasks import get_task
 from consilium.tasks.base import Task
 from consilium.tasks.learning_settings import LearningSettings
 
@@ -82,6 +84,42 @@ def site_case_format(site: SiteSettings, task: Task, learning: LearningSettings 
     if missing and (learning is None or learning.accepts_missing_inputs):
         return task.cases.lacking(missing)
     return task.cases
+
+
+def missing_targets_refusal(site: SiteSettings, learning: LearningSettings) -> SiteRefusal | None:
+    """Decline a job whose model can't be trained from labels that lack some targets; None if it can.
+
+    Args:
+        site: What the hospital decides.
+        learning: What the job decides.
+    """
+    missing = site.missing_targets_of(get_task(learning.task))
+    if not missing or learning.accepts_missing_targets:
+        return None
+    return SiteRefusal(
+        f"its labels lack {' and '.join(missing)}, and this job's model needs all targets",
+        code=RefusalCode.MISSING_TARGETS,
+    )
+
+
+def require_whole_sums(site: SiteSettings, learning: LearningSettings, algorithm: AlgorithmSettings) -> None:
+    """Decline a job in which only sums over all sites leave, if this site has no scores of some targets.
+
+    Args:
+        site: What the hospital decides.
+        learning: What the job decides.
+        algorithm: What it decides about its algorithm.
+
+    Raises:
+        SiteRefusal: It is such a job: its sums of scores are of the same sites for every target.
+    """
+    missing = site.missing_targets_of(get_task(learning.task))
+    if missing and algorithm.sums_reports:
+        raise SiteRefusal(
+            f"its labels lack {' and '.join(missing)}, and the sums of this job's secure aggregation are of "
+            "sites that have all targets",
+            code=RefusalCode.MISSING_TARGETS,
+        )
 
 
 def missing_inputs_refusal(

@@ -77,6 +77,12 @@ def prepare_evaluation(
         DataError: If the cache or the site's register can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
+    missing = site.missing_targets_of(get_task(learning.task))
+    if missing:
+        raise SiteRefusal(
+            f"its labels lack {' and '.join(missing)}, and models are compared by all targets",
+            code=RefusalCode.MISSING_TARGETS,
+        )
     checked, prepared = prepare_cases(site, learning, progress=progress, cancelled=cancelled)
     known = checked.cohort.patients.examinations
     with open_register(site, known) as register:

@@ -25,9 +25,10 @@ from consilium.learning.weights import Weights, WeightSets
 from consilium.participant.hospital_payments import HospitalPayments
 from consilium.participant.privacy_payments import PrivacyPayments
 from consilium.participant.site_data import SiteData
-from consilium.tasks.evaluation import Evaluation
+from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
+from consilium.tasks.partial_labels import partial_evaluation
 
 _logger = logging.getLogger(__name__)
 
@@ -61,6 +62,9 @@ class Participant:
         hospital: Pays for noise that hides the hospital as a whole; None for a training of which nothing
             leaves.
 
+    Attributes:
+        evaluation: The task's, without the targets that the site's labels lack.
+
     Raises:
         ConfigurationError: If the machine lacks what `compute` asks for.
         TrainingError: If the training processes don't start.
@@ -81,6 +85,7 @@ class Participant:
         self.memory = memory
         self._payments = payments
         self._hospital = hospital
+        self.evaluation = partial_evaluation(get_task(learning.task).evaluation, data.missing_targets)
         self._algorithm = algorithm or DEFAULT_ALGORITHM
         self._personal = RoundStateStore(
             memory / _PERSONAL if memory else None, self._algorithm.personal_rounds
@@ -95,6 +100,7 @@ class Participant:
             draw_seed=data.draw_seed,
             memory=memory,
             algorithm=algorithm,
+            missing_targets=data.missing_targets,
         )
         self._learner: SingleProcess | WorkerGroup = (
             WorkerGroup(setup, size=processes) if processes > 1 else SingleProcess(setup)
@@ -180,7 +186,6 @@ class Participant:
         rounds_done: int,
         rounds: int,
         *,
-        evaluation: Evaluation,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Weights:
         """Return the model that this site would use of a finished job: by default `personalize`.
@@ -192,7 +197,6 @@ class Participant:
             weights: The received model.
             rounds_done: Rounds after which it was sent.
             rounds: Rounds of the job.
-            evaluation: The task's.
             cancelled: Asked before every case.
 
         Raises:
@@ -203,9 +207,9 @@ class Participant:
         own = self._with_own(weights, rounds)
         if own is weights or not self.data.validation:
             return weights
-        key = evaluation.metrics.key_metric
+        key = self.evaluation.metrics.key_metric
         scores = [
-            evaluation.summarize(self.score(one, final=False, cancelled=cancelled)).get(key.name)
+            self.evaluation.summarize(self.score(one, final=False, cancelled=cancelled)).get(key.name)
             for one in (own, weights)
         ]
         if scores[0] is None or scores[1] is None or key.gain(scores[0], scores[1]) <= 0:
@@ -247,7 +251,11 @@ class Participant:
         rows = list(zip(evaluated, scores, strict=True))
         self.data = self.data.without([case.id for case, score in rows if score is None])
         kept = {case.id for case in self.data.evaluated_cases}
-        return [score for case, score in rows if score is not None and (case.id in kept or not own)]
+        return [
+            self.evaluation.restrict(score)
+            for case, score in rows
+            if score is not None and (case.id in kept or not own)
+        ]
 
     def _own_weights(self, rounds_done: int) -> Weights:
         kept = self._personal.recall(rounds_done)

@@ -14,7 +14,7 @@ from consilium.data.checks import CheckedCohort
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.participant.case_admission import admit_cases, site_case_format
+from consilium.participant.case_admission import admit_cases, missing_targets_refusal, site_case_format
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import (
     ScoreMinimum,
@@ -57,6 +57,7 @@ class SiteData:
         max_left_out: Share of the cases that may be left out.
         split: Fingerprint of the register that divided the patients; see `PatientRegister.fingerprint`.
         withdrawn: Patients of the dataset folder who withdrew; their cases are in no set.
+        missing_targets: Targets that the labels lack: they are neither trained nor scored.
     """
 
     train: tuple[CachedCase, ...]
@@ -75,6 +76,7 @@ class SiteData:
     max_left_out: float = 1.0
     split: str | None = field(default=None, repr=False)
     withdrawn: frozenset[str] = field(default=frozenset(), repr=False)
+    missing_targets: tuple[str, ...] = ()
 
     @property
     def role(self) -> Role:
@@ -200,12 +202,16 @@ def prepare_site(
         cancelled: Asked before every case.
 
     Raises:
-        SiteRefusal: If the folder as a whole can't be used, no labeled case is left, more of them are left
-            out than the site allows, or what it sent would be about fewer patients than it allows.
+        SiteRefusal: If the folder as a whole can't be used, its labels lack a target that this job's model
+            needs, no labeled case is left, more of them are left out than the site allows, or what it sent
+            would be about fewer patients than it allows.
         DataError: If the cache or the site's register can't be written, or the cache is too small.
         Cancelled: Soon after `cancelled` turned true.
     """
     task = get_task(learning.task)
+    declined = missing_targets_refusal(site, learning)
+    if declined is not None:
+        raise declined
     checked, prepared = prepare_cases(site, learning, progress=progress, cancelled=cancelled)
     with open_register(site, checked.cohort.patients.examinations) as register:
         labeled, left_out = require_labeled(register, site, checked, prepared)
@@ -239,6 +245,7 @@ def prepare_site(
         site.max_left_out,
         register.fingerprint,
         checked.cohort.withdrawn,
+        site.missing_targets_of(task),
     )
     check_patient_count(selected.train, selected.evaluated, site.update_minimum, data.score_minimum)
     check_round(selected.train, site, learning)

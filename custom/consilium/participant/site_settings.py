@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -11,11 +11,14 @@ from typing_extensions import Self
 from consilium.data.split import SetShares
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.compute_settings import ComputeSettings
-from consilium.participant.task_data import TaskData, describe_input_problem
+from consilium.participant.task_data import OwnName, TaskData, describe_name_problem
 from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.settings import Name, Settings
 from consilium.tasks.registry import TASKS, is_built_in, unlisted_reason
+
+if TYPE_CHECKING:
+    from consilium.tasks.base import Task
 
 Role = Literal["trains", "evaluates"]
 
@@ -64,11 +67,17 @@ class SiteSettings(ComputeSettings):
         description="Endings of file names to read beside the known ones: input, or label, to endings, "
         'such as {"label": ["mask"]}.',
     )
-    missing_inputs: tuple[Name, ...] = Field(
+    missing_inputs: tuple[OwnName, ...] = Field(
         default=(),
         max_length=16,
         description="Images that this hospital doesn't acquire, by the task's names: its cases without them "
         "are used in jobs whose models learn to do without images, and in statistics.",
+    )
+    missing_targets: tuple[OwnName, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Targets that this hospital's labels lack, by the task's names: it trains and scores the "
+        "others only.",
     )
     max_left_out: float = Field(
         default=0.5,
@@ -187,6 +196,16 @@ class SiteSettings(ComputeSettings):
             }
         )
 
+    def missing_targets_of(self, task: Task) -> tuple[str, ...]:
+        """Return which of a task's targets this hospital's labels lack, in the task's order.
+
+        A setting for all of the hospital's tasks may name targets of another one.
+
+        Args:
+            task: The task.
+        """
+        return tuple(one.name for one in task.targets if one.name in self.missing_targets)
+
     @property
     def update_minimum(self) -> int:
         """Fewest patients behind an update."""
@@ -224,17 +243,30 @@ class SiteSettings(ComputeSettings):
         return self
 
     @model_validator(mode="after")
-    def _names_are_of_inputs(self) -> Self:
+    def _updates_are_of_no_more_patients(self) -> Self:
+        """A minimum for updates can only be the lower one: `min_training_patients` is of updates as well."""
+        if self.update_minimum > self.min_training_patients:
+            raise ValueError(
+                f"min_update_patients is {self.min_update_patients}, more than min_training_patients "
+                f"({self.min_training_patients}), which updates, losses and scores are of at least: raise "
+                "min_training_patients, and leave min_update_patients out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_of_the_task(self) -> Self:
         """A typing error in the name of an input would leave out every case, and only once a job runs."""
         for name, own in self.tasks.items():
-            if problem := describe_input_problem(name, own.file_endings, own.missing_inputs):
+            if problem := describe_name_problem(
+                name, own.file_endings, own.missing_inputs, own.missing_targets
+            ):
                 raise ValueError(f"tasks.{name}.{problem}")
-        if self.file_endings or self.missing_inputs:
+        if self.file_endings or self.missing_inputs or self.missing_targets:
             problems = [
-                describe_input_problem(name, self.file_endings, self.missing_inputs)
+                describe_name_problem(name, self.file_endings, self.missing_inputs, self.missing_targets)
                 for name in (*TASKS, *self.tasks)
             ]
-            if all(problems):  # for all tasks, so it is enough that one of them knows these inputs
+            if all(problems):  # for all tasks, so it is enough that one of them knows these names
                 raise ValueError(problems[-1])
         return self
 

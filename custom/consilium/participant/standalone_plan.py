@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from consilium.errors import ConfigurationError
 from consilium.learning.standalone import Standalone
 from consilium.learning.weights import Weights
 from consilium.participant.site_data import SiteData
@@ -74,7 +75,16 @@ class StandalonePlan:
             learning: The federation's settings.
             rounds: The federation's rounds.
             start: See `StandalonePlan`.
+
+        Raises:
+            ConfigurationError: The labels of a site lack targets.
         """
+        lacking = [name for name, data in sites.items() if data.missing_targets]
+        if lacking:
+            raise ConfigurationError(
+                f"the labels of {', '.join(lacking)} lack targets (missing_targets), and a pooled model has "
+                "one loss for all patients: leave these sites out"
+            )
         training = {name: data for name, data in sites.items() if data.train}
         cases = tuple(case for data in training.values() for case in data.train)
         larger = learning.model_copy(update={"batch_size": learning.batch_size * len(training)})

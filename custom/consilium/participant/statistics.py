@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class SiteStatistics:
         convention: What the label values mean; None without labels.
         minimum: Fewest patients that a number may be about: the site's. Groups of patients are made with it.
         job_minimum: The job's; where it is larger, whole groups are joined.
+        missing_targets: Targets that the labels lack: nothing is counted of them.
 
     Attributes:
         minimum: The larger of the two.
@@ -57,6 +58,7 @@ class SiteStatistics:
         convention: str | None = None,
         minimum: int = 1,
         job_minimum: int = 1,
+        missing_targets: Collection[str] = (),
     ) -> None:
         self.features = {feature.name: feature for feature in task.statistics.features()}
         self.problems = tuple(problems)
@@ -72,6 +74,9 @@ class SiteStatistics:
             name: _patient_values(name, marked if feature.group.about == "targets" else cases)
             for name, feature in self.features.items()
         }
+        for name, feature in self.features.items():
+            if feature.group.about == "targets" and feature.of in missing_targets:
+                self._values[name] = []
 
     def count(self, feature: str) -> int:
         """Return over how many patients a feature's histogram is, 0 where they are fewer than the minimum."""
@@ -151,6 +156,7 @@ def gather_statistics(
         convention=cohort.convention,
         minimum=site.min_count,
         job_minimum=min_count,
+        missing_targets=site.missing_targets_of(task),
     )
 
 

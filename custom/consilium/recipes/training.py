@@ -102,11 +102,13 @@ class TrainingSettings(JobSettings):
     @model_validator(mode="after")
     def _check_time(self) -> Self:
         promise = self.algorithm.promise()
-        alike = promise.secure_aggregation or promise.epsilon is not None
-        if alike and self.learning.round_minutes is not None:
+        alike = "secure aggregation" if promise.secure_aggregation else "differential privacy"
+        if (promise.secure_aggregation or promise.epsilon is not None) and (
+            self.learning.round_minutes is not None
+        ):
             raise ValueError(
-                f"with {self.algorithm.name} all sites take the steps that the job states: leave "
-                "learning.round_minutes null"
+                f"with {alike} all sites take the steps that the job states: leave learning.round_minutes "
+                "null"
             )
         return self
 

@@ -201,6 +201,14 @@ SiteLabel = Annotated[str, BeforeValidator(partial(_clean, longest=128))]
 Word = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 """A name from a list that is not at hand here, such as a layout's; see `known_word`."""
 
+MissingTargets = Annotated[
+    list[Word],
+    Field(
+        max_length=16,
+        description="Targets that the site's labels lack: it trains and scores the others only.",
+    ),
+]
+
 CodeCounts = Annotated[dict[str, WithheldCount], BeforeValidator(_fold_codes)]
 """Cases by `ProblemCode`.
 

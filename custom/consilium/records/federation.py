@@ -27,6 +27,7 @@ from consilium.records.bounds import (
     Label,
     LongReason,
     Loss,
+    MissingTargets,
     NoiseMultiplier,
     Numbers,
     Packages,
@@ -104,6 +105,7 @@ class SiteReport(Record):
         description="Of test scores, by metric; none where of too few patients.",
     )
     left_out: CodeCounts = Field(default_factory=dict, description="Cases left out, by code.")
+    missing_targets: MissingTargets = Field(default_factory=list)
     steps: StepCount = 0
     loss: Loss | None = None
     train_seconds: Seconds = 0.0

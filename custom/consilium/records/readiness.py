@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from consilium.counts import counted, list_counts
-from consilium.data.case_format import CaseFormat
 from consilium.data.files import private_folder, write_atomically
 from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.promise import MOST_EPSILON, PrivacyLevel
@@ -22,6 +21,7 @@ from consilium.records.bounds import (
     Label,
     MinimumCount,
     MissingSite,
+    MissingTargets,
     Moment,
     Reason,
     Record,
@@ -32,6 +32,7 @@ from consilium.records.bounds import (
 )
 from consilium.records.reading import read_record
 from consilium.settings import MAX_SITES
+from consilium.tasks.base import Task
 
 READINESS_FILE = "readiness.json"
 """Name of the record in the server's run folder."""
@@ -133,6 +134,7 @@ class SiteReadiness(Record):
     )
     layout: Word | None = None
     label_convention: Word | None = None
+    missing_targets: MissingTargets = Field(default_factory=list)
     grid: Grid | None = Field(default=None, description="Null for fewer patients than the site's minimum.")
     privacy: StatedDemand | None = Field(
         default=None, description="What it demands of a job; null where the hospital doesn't state it."
@@ -140,10 +142,11 @@ class SiteReadiness(Record):
     hardware: Hardware
     versions: Versions = Field(default_factory=dict)
 
-    def keep_known_words(self, case_format: CaseFormat) -> None:
-        """Replace a layout or a label convention that isn't one of the task's."""
-        self.layout = known_word(self.layout, case_format.layouts)
-        self.label_convention = known_word(self.label_convention, case_format.conventions)
+    def keep_known_words(self, task: Task) -> None:
+        """Replace a layout, a label convention or a target that isn't one of the task's."""
+        self.layout = known_word(self.layout, task.cases.layouts)
+        self.label_convention = known_word(self.label_convention, task.cases.conventions)
+        self.missing_targets = [one.name for one in task.targets if one.name in self.missing_targets]
 
     @property
     def withholds_scores(self) -> bool:

@@ -32,6 +32,9 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "IT department raises max_left_out",
     RefusalCode.MISSING_INPUTS: "the hospital agrees to do without the image (missing_inputs in its "
     "local/privacy.json), and the job is one whose model learns to (docs/jobs.md)",
+    RefusalCode.MISSING_TARGETS: "nothing, unless the hospital adds the missing targets to its labels and "
+    "takes them out of missing_targets in its local/privacy.json; it can train without them in jobs without "
+    "secure aggregation",
     RefusalCode.LOST_CASES: "the site's log names the cases; its IT department looks at the disk of "
     "cache_dir, and the next job prepares them again",
     RefusalCode.FEW_PATIENTS: "the site has too few patients for its own min_training_patients, or for "

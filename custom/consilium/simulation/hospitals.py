@@ -33,6 +33,7 @@ class NamesAndLabels:
         conventions: Site name to what its label values mean; the others' are found from names and values.
         file_endings: Endings of file names to read at all of them beside the known ones.
         missing_inputs: Site name to the images that it doesn't acquire.
+        missing_targets: Site name to the targets that its labels lack.
         patients_files: Site name to the file that declares its patients.
         accepted_files: Site name to the file of findings that it accepts.
         subgroups_files: Site name to the file of subgroups that it wants models evaluated in.
@@ -42,6 +43,7 @@ class NamesAndLabels:
     conventions: Mapping[str, str] = field(default_factory=dict)
     file_endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     missing_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing_targets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patients_files: Mapping[str, Path] = field(default_factory=dict)
     accepted_files: Mapping[str, Path] = field(default_factory=dict)
     subgroups_files: Mapping[str, Path] = field(default_factory=dict)
@@ -100,6 +102,7 @@ def site_settings(
             label_convention=said.conventions.get(name),
             file_endings=dict(said.file_endings),
             missing_inputs=said.missing_inputs.get(name, ()),
+            missing_targets=said.missing_targets.get(name, ()),
             patients_file=_absolute(said.patients_files.get(name)),
             accepted_findings=_absolute(said.accepted_files.get(name)),
             subgroups_file=_absolute(said.subgroups_files.get(name)),

@@ -105,6 +105,12 @@ def simulate(
             raise ConfigurationError(
                 f"{path.name} counts all patients and trains nothing: leave --evaluates out"
             )
+        lacking = sorted(names.missing_targets) if names else []
+        if compare and lacking:
+            raise ConfigurationError(
+                f"the labels of {', '.join(lacking)} lack targets, and the models to compare with are "
+                "trained and scored by all of them: leave --compare or these sites out"
+            )
         hospitals = site_settings(folders, out.resolve(), frozenset(evaluators), min_patients, names)
         held.enter_context(claim_simulation(out, kind))
         if kind == "training":

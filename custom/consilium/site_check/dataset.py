@@ -22,6 +22,7 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state
 from consilium.tasks import get_task
+from consilium.tasks.base import Task
 from consilium.tasks.learning_settings import LearningSettings
 
 CASES = SiteCheck("dataset.cases", "Cases can be used")
@@ -49,7 +50,8 @@ def check_dataset(
     Returns:
         The findings, and the cohort if the folder as a whole can be used.
     """
-    case_format = site_case_format(site, get_task(learning.task), learning)
+    task = get_task(learning.task)
+    case_format = site_case_format(site, task, learning)
     folders = (default_state(), site.cache_dir)
     index = SourceIndex(also=folders)
     try:
@@ -67,6 +69,7 @@ def check_dataset(
             details=[str(error)],
         )
         return [failure, LABELS.skipped("the folder can't be used")], None
+    labels = _evaluate_labels(cohort, site, task)
     try:
         checked = recall_site_cohort(cohort, site, case_format, index=index, folders=folders)
     except ConfigurationError as error:
@@ -75,10 +78,10 @@ def check_dataset(
             "correct the file, or accepted_findings in local/privacy.json",
             details=[str(error)],
         )
-        return [failure, _evaluate_labels(cohort, site)], cohort
+        return [failure, labels], cohort
     if checked is not None:
-        return [_evaluate_checked(checked, site, learning), _evaluate_labels(cohort, site)], checked.cohort
-    return [_evaluate_unchecked(cohort, site, learning), _evaluate_labels(cohort, site)], cohort
+        return [_evaluate_checked(checked, site, learning), labels], checked.cohort
+    return [_evaluate_unchecked(cohort, site, learning), labels], cohort
 
 
 def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
@@ -183,16 +186,29 @@ def _remedy(cohort: Cohort, *more: str) -> str:
     return " ".join(lines) if lines else "add labels, or labeled cases of more patients, to the folder"
 
 
-def _evaluate_labels(cohort: Cohort, site: SiteSettings) -> SiteFinding:
+def _evaluate_labels(cohort: Cohort, site: SiteSettings, task: Task) -> SiteFinding:
     if cohort.convention is None:
         return LABELS.skipped("there is no label to look at")
     source = "said in local/privacy.json" if site.label_convention else "found from names and values"
-    doubts = [one for one in cohort.notices if one.code is DataCode.DOUBTFUL_CONVENTION]
-    if doubts:
-        return LABELS.warning(
-            f"{cohort.convention}, {source}; {doubts[0].code.summary}",
-            doubts[0].code.remedy,
-            details=[one.detail for one in doubts],
-            data={"label_convention": cohort.convention},
+    missing = site.missing_targets_of(task)
+    seen = f"{cohort.convention}, {source}"
+    if missing:
+        kept = [one.name for one in task.targets if one.name not in missing]
+        seen = (
+            f"{seen}; without {' and '.join(missing)}, as the hospital agreed (missing_targets): it trains "
+            f"and scores {' and '.join(kept)} only, and declines jobs that evaluate models or aggregate "
+            "securely"
         )
-    return LABELS.ok(f"{cohort.convention}, {source}", data={"label_convention": cohort.convention})
+    data = {"label_convention": cohort.convention, "missing_targets": list(missing)}
+    doubts = [one for one in cohort.notices if one.code is DataCode.DOUBTFUL_CONVENTION]
+    if not doubts:
+        return LABELS.ok(seen, data=data)
+    remedy = doubts[0].code.remedy
+    if not missing:
+        remedy = (
+            f"{remedy} If the labels don't distinguish a target, agree to train without it: missing_targets "
+            f"in local/privacy.json, of {', '.join(one.name for one in task.targets)}."
+        )
+    return LABELS.warning(
+        f"{seen}; {doubts[0].code.summary}", remedy, details=[one.detail for one in doubts], data=data
+    )

@@ -99,6 +99,10 @@ class Evaluation(ABC):
         """
         return {}
 
+    def restrict(self, scores: Mapping[str, float]) -> Scores:
+        """Return a case's scores as they count at a hospital: all, unless its labels lack a target."""
+        return dict(scores)
+
     def complete(self, measured: Mapping[str, float]) -> Scores:
         """Return measured scores with all that is computed from them, in the metrics' order."""
         scores = {**measured, **self.metrics.means(measured)}

@@ -62,6 +62,16 @@ class LearningSettings(Settings):
         return False
 
     @property
+    def accepts_missing_targets(self) -> bool:
+        """Whether a hospital can train whose labels lack some targets; False for a task that can't."""
+        return False
+
+    @property
+    def has_affine_normalization(self) -> bool:
+        """Whether the network's normalization has affine parameters; True where that isn't known."""
+        return True
+
+    @property
     def caution(self) -> str:
         """What a reader of a model's results has to know about how it was trained; "" for nothing."""
         return ""

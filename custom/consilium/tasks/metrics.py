@@ -10,6 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
+from consilium.errors import ConfigurationError
+
 MOST_METRICS: Final = 200
 """Most metrics of a task, including counts; an answer with more scores is rejected."""
 
@@ -191,6 +193,40 @@ class MetricSet(BaseModel):
         """Return the metrics of a round's model, or of the final one."""
         return [one for one in self.metrics if final or not one.final_only]
 
+    def without_targets(self, missing: Collection[str]) -> MetricSet:
+        """Return the metrics without those of some targets; means over targets are over the others.
+
+        Args:
+            missing: Names of the targets.
+
+        Raises:
+            ConfigurationError: If the key metric is of them alone.
+
+        Example:
+            >>> parts = [Metric(name=name, title="Dice", target=name[5:]) for name in ("dice_a", "dice_b")]
+            >>> dice = Metric(name="dice", title="Dice", mean_of=("dice_a", "dice_b"))
+            >>> names = {"a": "A", "b": "B"}
+            >>> both = MetricSet(metrics=[dice, *parts], key="dice", gained=["dice"], targets=names)
+            >>> both.without_targets(["b"])["dice"].mean_of
+            ('dice_a',)
+        """
+        lost = {one.name for one in self.metrics if one.target in missing}
+        lost |= {one.name for one in self.metrics if one.mean_of and lost.issuperset(one.mean_of)}
+        if self.key in lost:
+            raise ConfigurationError(f"without {', '.join(sorted(missing))} there is no {self.key}")
+        return MetricSet(
+            metrics=tuple(
+                one.model_copy(update={"mean_of": tuple(part for part in one.mean_of if part not in lost)})
+                for one in self.metrics
+                if one.name not in lost
+            ),
+            key=self.key,
+            gained=tuple(name for name in self.gained if name not in lost),
+            targets={name: title for name, title in self.targets.items() if name not in missing},
+            nothing_learned=self.nothing_learned,
+            definitions=self.definitions,
+        )
+
     def means(self, scores: Mapping[str, float]) -> Scores:
         """Return the metrics that are means of others, as far as scores have all of these."""
         return {
@@ -225,18 +261,23 @@ class MetricSet(BaseModel):
         return self.arrange({**scores, **self.means(scores)})
 
     def combine(self, sites: Sequence[Mapping[str, float]]) -> Scores:
-        """Combine sites' scores as far as all of them have them; derived metrics are the task's to add.
+        """Combine sites' scores; derived metrics are the task's to add.
+
+        A score is of the sites that have it, as labels of some may lack a target; a mean over targets is
+        computed from what is combined of each. Counts are of all sites or of none.
 
         Example:
             >>> metrics = MetricSet(metrics=[Metric(name="loss", title="Loss")], key="loss", gained=["loss"])
             >>> metrics.combine([{"loss": 0.25}, {"loss": 0.75}])
             {'loss': 0.5}
         """
-        return {
-            one.name: _combine([site[one.name] for site in sites], one.is_count)
-            for one in self.metrics
-            if one.combines != "derived" and sites and all(one.name in site for site in sites)
-        }
+        combined: Scores = {}
+        for one in self.metrics:
+            values = [site[one.name] for site in sites if one.name in site]
+            if one.combines == "derived" or not values or (one.is_count and len(values) < len(sites)):
+                continue
+            combined[one.name] = _combine(values, one.is_count)
+        return self.arrange({**combined, **self.means(combined)})
 
 
 def _combine(values: Collection[float | None], is_count: bool) -> float:

@@ -68,6 +68,12 @@ def test_a_job_that_only_asks_takes_no_option_of_training(run, hospitals, tmp_pa
     [
         (("--convention", "east=brats-2018"), "no site is named east; named: north, south"),
         (("--convention", "brats-1999"), "known: brats-2015"),
+        (("--missing", "t1"), "is not of the form NAME=IMAGE or NAME=TARGET"),
+        (
+            ("--missing", "north=T1"),
+            "known: t1, t1ce, t2, flair, tc, wt, et",
+        ),
+        (("--missing", "north=et", "--compare"), "the labels of north lack targets"),
         (("--file-ending", "t1ce"), "KIND=ENDING"),
     ],
 )

@@ -111,3 +111,16 @@ def test_endings_may_be_for_the_inputs_of_any_listed_task():
         assert site(tasks={"chest_ct": {}}, file_endings={"ct": ["lung"]}).file_endings == {"ct": ("lung",)}
         with pytest.raises(ConfigurationError, match="file_endings names 'ct'"):
             site(file_endings={"ct": ["lung"]})
+
+
+def test_a_minimum_for_updates_above_that_of_everything_is_an_error(tmp_path):
+    values = {"dataset": str(tmp_path), "min_training_patients": 4}
+    assert SiteSettings.parse({**values, "min_update_patients": 4}, source="a test").update_minimum == 4
+    with pytest.raises(ConfigurationError, match=r"min_update_patients is 5, .* \(4\).* raise min_training"):
+        SiteSettings.parse({**values, "min_update_patients": 5}, source="a test")
+
+
+@pytest.mark.parametrize("name", ["T3", "t3", "../x"])
+def test_an_image_that_the_task_doesn_t_have_is_answered_with_those_that_it_has(tmp_path, name):
+    with pytest.raises(ConfigurationError, match="known: t1, t1ce, t2, flair"):
+        SiteSettings.parse({"dataset": str(tmp_path), "missing_inputs": [name]}, source="a test")

@@ -77,6 +77,9 @@ def learning_by(*parts):
 
 
 learning = learning_by(effort, some(round_minutes=st.none() | number(0.01, 10_000)))
+affine = learning.map(lambda values: {**values, "network": "segresnet"})
+"""With a network that has parameters for local normalization."""
+
 weighted_rules = st.one_of(
     some(max_site_share=number(0.01, 1)),
     st.fixed_dictionaries({"rule": st.just("clipped_mean")}, optional={"clip_ratio": number(0.01, 100)}),
@@ -196,7 +199,7 @@ training = st.one_of(
         recipe_of(
             kind,
             {**TRAINING_FIELDS, **excluded.get(kind, {}), "algorithm": some(**settings)},
-            learning=learning,
+            learning=affine if kind is FedBNRecipe else learning,
         )
         for kind, settings in algorithms.items()
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from consilium.records.score_bounds import read_scores
 from consilium.tasks import get_task
+from consilium.tasks.partial_labels import partial_evaluation
 
 EVALUATION = get_task("brain_tumor").evaluation
 METRICS = EVALUATION.metrics
@@ -24,6 +25,14 @@ def test_what_a_site_works_out_is_read_as_it_is(final):
     case = {one.name: 0.375 for one in METRICS.in_round(final=final) if one.is_measured}
     scores = EVALUATION.summarize([case])
     assert read_scores(scores, EVALUATION, final=final, cases=1) == scores
+
+
+def test_a_site_without_a_region_sends_no_score_of_it():
+    part = partial_evaluation(EVALUATION, ["et"])
+    said = {name: 0.5 for name in HONEST if not name.endswith("_et")}
+    assert read_scores(said, part, final=True, cases=5) == said
+    with pytest.raises(ValueError, match="0 of 4 scores are missing and 2 are unknown"):
+        read_scores(HONEST, part, final=True, cases=5)
 
 
 def test_a_site_may_keep_all_its_scores_to_itself():

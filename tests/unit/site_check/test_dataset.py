@@ -193,3 +193,19 @@ def test_cases_without_an_image_count_once_the_hospital_agreed_and_the_job_can_u
     assert check_dataset(site, job.learning)[0][0].data["labeled"] == 0
     assert check_folder(hospital.folder, job, state=state, missing_inputs=["t1"]).verdict == "ready"
     assert check_folder(hospital.folder, job, state=state).verdict == "not_usable"
+
+
+def test_labels_without_a_region_are_asked_about_and_stated_once_the_hospital_agreed(hospital, job, tmp_path):
+    for name in ("a", "b", "c"):
+        hospital.brats(name, (0, 1, 2))
+    site = SiteSettings(dataset=hospital.folder, min_training_patients=1, state_dir=tmp_path / "state")
+    (_, labels), _ = check_dataset(site, job.learning)
+    assert "agree to train without it: missing_targets" in labels.remedy
+    assert "of tc, wt, et" in labels.remedy
+    agreed = site.model_copy(update={"missing_targets": ("et",), "label_convention": "brats-2018"})
+    (_, labels), _ = check_dataset(agreed, job.learning)
+    assert (
+        "without et, as the hospital agreed (missing_targets): it trains and scores tc and wt" in labels.seen
+    )
+    assert labels.data["missing_targets"] == ["et"]
+    assert "agree to train without it" not in (labels.remedy or "")

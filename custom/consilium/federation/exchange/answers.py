@@ -8,7 +8,7 @@ from types import MappingProxyType
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import BaseModel, ValidationError
 
-from consilium.errors import RefusalCode
+from consilium.errors import ConfigurationError, RefusalCode
 from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
 from consilium.federation.message_names import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, TEST
 from consilium.federation.updates.summed_answers import SummedAnswers, read_sum
@@ -20,6 +20,7 @@ from consilium.records.score_intervals import check_intervals
 from consilium.records.summed_reports import ALL_SITES
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Scores
+from consilium.tasks.partial_labels import partial_evaluation
 
 _NOT_SCORES = ("validation_cases", "test_cases")
 """Stand among the scores, as FLARE sends no answer without any; the report has the same numbers."""
@@ -44,6 +45,7 @@ class TaskAnswers:
         self.sites: dict[str, SiteRound] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.cases: dict[str, int] = {}
+        self._missing: dict[str, frozenset[str]] = {}
 
     def expect(
         self,
@@ -95,20 +97,43 @@ class TaskAnswers:
         if said and (self.task in (PREPARE, LOCAL_ONLY) or not cases):
             raise RejectedAnswer("it sent scores without a model and cases to measure them on")
         try:
-            answer.metrics = self._read_scores(said, cases)
-            self._check_intervals(report, answer.metrics)
+            evaluation = self._evaluation_at(site, report)
+            answer.metrics = self._read_scores(said, cases, evaluation)
+            self._check_intervals(report, answer.metrics, evaluation)
         except ValueError as error:
             raise RejectedAnswer(f"its scores can't be used: {error}", code=RefusalCode.SCORES) from None
-        self._check_gain(report)
+        self._check_gain(report, evaluation)
         return report
 
-    def _read_scores(self, said: Mapping[str, object], cases: int | None) -> Scores:
+    def _evaluation_at(self, site: str, report: SiteReport) -> Evaluation | None:
+        """Return the evaluation of a site, whose labels may lack some targets; None before one is known.
+
+        The first report counts for the whole job: a site's scores of all rounds are of the same targets.
+
+        Raises:
+            ValueError: If it reports others than at first, or targets that can't be missing.
+        """
+        missing = frozenset(report.missing_targets)
+        if self._missing.setdefault(site, missing) != missing:
+            raise ValueError("it reports other missing targets than at first")
+        if self.evaluation is None or not missing:
+            return self.evaluation
+        if not missing <= self.evaluation.metrics.targets.keys():
+            raise ValueError("it reports missing targets that are unknown")
+        try:
+            return partial_evaluation(self.evaluation, missing)
+        except ConfigurationError:
+            raise ValueError("it reports that all targets are missing") from None
+
+    def _read_scores(
+        self, said: Mapping[str, object], cases: int | None, evaluation: Evaluation | None
+    ) -> Scores:
         if not said:
             return {}
-        assert self.evaluation is not None  # set before any site is asked for scores
-        return read_scores(said, self.evaluation, final=self.task == TEST, cases=cases)
+        assert evaluation is not None  # set before any site is asked for scores
+        return read_scores(said, evaluation, final=self.task == TEST, cases=cases)
 
-    def _check_intervals(self, report: SiteReport, scores: Scores) -> None:
+    def _check_intervals(self, report: SiteReport, scores: Scores, evaluation: Evaluation | None) -> None:
         """Check a site's intervals, which only the report shows.
 
         Raises:
@@ -118,10 +143,10 @@ class TaskAnswers:
             return
         if self.task != TEST:
             raise ValueError("it sent intervals that were not requested")
-        assert self.evaluation is not None  # set before any site is asked for scores
-        check_intervals(report.intervals, scores, self.evaluation)
+        assert evaluation is not None  # set before any site is asked for scores
+        check_intervals(report.intervals, scores, evaluation)
 
-    def _check_gain(self, report: SiteReport) -> None:
+    def _check_gain(self, report: SiteReport, evaluation: Evaluation | None) -> None:
         """Check a site's reported gain, which affects neither other sites nor model selection.
 
         Raises:
@@ -131,9 +156,9 @@ class TaskAnswers:
             return
         if self.task != LOCAL_ONLY:
             raise RejectedAnswer("it sent a comparison that was not requested")
-        assert self.evaluation is not None  # set before any site is asked for a comparison
+        assert evaluation is not None  # set before any site is asked for a comparison
         try:
-            report.gain = check_gain(report.gain, self.evaluation, report.test_cases)
+            report.gain = check_gain(report.gain, evaluation, report.test_cases)
         except ValueError as error:
             raise RejectedAnswer(f"its comparison can't be used: {error}") from None
 

@@ -69,7 +69,7 @@ class ReadinessCheck(SiteController):
             return self.reject(
                 site, f"its answer can't be read; wrong is {name_faults(error, SiteReadiness)}"
             )
-        readiness.keep_known_words(get_task(self.task).cases)
+        readiness.keep_known_words(get_task(self.task))
         self._record.value.sites[site] = readiness
         return True
 

@@ -19,6 +19,7 @@ from consilium.federation.versions import component_versions
 from consilium.participant.case_admission import (
     left_out_reason,
     missing_inputs_refusal,
+    missing_targets_refusal,
     site_case_format,
 )
 from consilium.participant.patient_register import PatientRegister
@@ -133,6 +134,7 @@ def assess(
         accepted=accepted_by_code,
         layout=cohort.layout,
         label_convention=cohort.convention,
+        missing_targets=list(site.missing_targets_of(task)),
         grid=_grid(usable.cases, checked) if usable.cases else None,
         privacy=StatedDemand.of(site.privacy),
         hardware=hardware(site),
@@ -152,7 +154,7 @@ def assess_ability(
         register: The site's; nothing is decided in it.
     """
     labeled = _labeled(checked)
-    declined = missing_inputs_refusal(checked, site, learning)
+    declined = missing_targets_refusal(site, learning) or missing_inputs_refusal(checked, site, learning)
     if declined is not None:
         return "nothing", declined
     if not labeled:

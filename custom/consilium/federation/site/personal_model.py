@@ -15,7 +15,6 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from consilium.data.files import private_folder
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, save_model
 from consilium.learning.weights import Weights
-from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ def use_personal_model(
         weights,
         request.current_round,
         request.total_rounds,
-        evaluation=get_task(learning.task).evaluation,
         cancelled=lambda: abort.triggered,
     )
     if own is weights:

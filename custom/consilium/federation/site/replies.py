@@ -189,6 +189,7 @@ def report_on(participant: Participant, result: TrainingResult | None, seconds: 
         test_cases=data.tested,
         test_patients=None if data.tested is None else count_patients(data.test),
         left_out=data.left_out,
+        missing_targets=list(data.missing_targets),
         steps=result.steps if result else 0,
         loss=result.loss if result else None,
         train_seconds=result.seconds if result else 0.0,

@@ -11,7 +11,6 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from consilium.federation.site.replies import check_scores
 from consilium.federation.site.state import StateReporter
 from consilium.learning.weights import Weights
-from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
 
@@ -45,7 +44,7 @@ def validate_model(
     """
     if not participant.validates:
         return {}
-    evaluation = get_task(learning.task).evaluation
+    evaluation = participant.evaluation
     cases = participant.score(
         participant.personalize(weights, request.current_round),
         final=False,

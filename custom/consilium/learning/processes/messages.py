@@ -100,6 +100,7 @@ class Setup(_Message):
         draw_seed: What samples are drawn by; None for the job's seed.
         memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: The settings of the job's algorithm; None for plain local training.
+        missing_targets: Targets that the labels lack.
     """
 
     learning: TaskLearning
@@ -110,6 +111,7 @@ class Setup(_Message):
     draw_seed: int | None = None
     memory: Path | None = None
     algorithm: dict[str, Any] | None = None
+    missing_targets: tuple[str, ...] = ()
 
 
 class Train(_Message):

@@ -112,6 +112,7 @@ class _Worker:
             draw_seed=setup.draw_seed,
             memory=setup.memory,
             algorithm=parse_algorithm(setup.algorithm) if setup.algorithm else None,
+            missing_targets=setup.missing_targets,
         ).build_trainer(device, ranks)
 
     def serve(self) -> None:

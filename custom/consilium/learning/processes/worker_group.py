@@ -78,6 +78,7 @@ class WorkerGroup:
             draw_seed=setup.draw_seed,
             memory=setup.memory.absolute() if setup.memory else None,
             algorithm=setup.algorithm.model_dump(mode="json") if setup.algorithm else None,
+            missing_targets=tuple(setup.missing_targets),
         )
         self._size = size
         self._silence_s = silence_s

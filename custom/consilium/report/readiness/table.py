@@ -120,7 +120,7 @@ def _site_row(record: ReadinessRecord, name: str) -> ReadinessRow:
         can={"train": train, "evaluate": evaluate}.get(site.can, site.can),
         usable_cases=_describe_cases(site),
         images=_describe_grid(site.grid),
-        labels=site.label_convention or _NOTHING,
+        labels=_describe_labels(site),
         machine=_describe_machine(site.hardware),
         demands="not stated" if site.privacy is None else site.privacy.demand.describe(),
     )
@@ -130,6 +130,11 @@ def _describe_cases(site: SiteReadiness) -> str:
     if site.usable_patients in (0, None, site.usable_cases):
         return count_text(site.usable_cases)
     return f"{count_text(site.usable_cases)} of {counted(site.usable_patients, 'patient')}"
+
+
+def _describe_labels(site: SiteReadiness) -> str:
+    lacking = f", without {' and '.join(site.missing_targets)}" if site.missing_targets else ""
+    return f"{site.label_convention or _NOTHING}{lacking}"
 
 
 def _describe_grid(grid: Grid | None) -> str:

@@ -249,6 +249,11 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
                 f"{site} holds all scores back: they would be of fewer patients than its {setting}. "
                 f"What to do: {remedy_for(RefusalCode.SCORES_HELD_BACK, 'test')}."
             )
+        if report.missing_targets:
+            yield (
+                f"The labels of {site} lack {' and '.join(report.missing_targets)}: it trained and scored "
+                "the other targets only, and its mean is over those."
+            )
         if report.hospital_noise is not None:
             yield (
                 f"Noise hides {site} as a whole: {report.hospital_noise:.3g} times the norm that its updates "

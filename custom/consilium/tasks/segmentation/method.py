@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
@@ -43,6 +43,22 @@ class RegionLoss(nn.Module):
         return loss
 
 
+class PartialRegionLoss(RegionLoss):
+    """The loss of some regions; the logits of the others get no gradient.
+
+    Args:
+        places: Of the regions that count, among the R of logits and target.
+    """
+
+    def __init__(self, places: Sequence[int]) -> None:
+        super().__init__()
+        self._places = list(places)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of region logits and region targets, both `(N, R, X, Y, Z)`."""
+        return super().forward(logits[:, self._places], target[:, self._places])
+
+
 class SegmentationMethod:
     """A `Method` for volumes of which a network segments regions, each a binary problem of its own.
 
@@ -64,6 +80,12 @@ class SegmentationMethod:
     def build_loss(self, settings: SegmentationSettings) -> nn.Module:
         """Build Dice plus binary cross-entropy, each region on its own."""
         return RegionLoss()
+
+    def build_partial_loss(self, settings: SegmentationSettings, missing: Collection[str]) -> nn.Module:
+        """Build the loss of the regions that a hospital's labels have."""
+        return PartialRegionLoss(
+            [place for place, region in enumerate(self.regions) if region.name not in missing]
+        )
 
     def sampler(self, settings: SegmentationSettings) -> PatchSampler:
         """Return what cuts patches."""

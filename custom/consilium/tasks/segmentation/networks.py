@@ -21,6 +21,7 @@ class MonaiNetwork:
     Args:
         kind: Its class in `monai.networks.nets`.
         arguments: All but the channels.
+        has_affine: Whether its normalization has affine parameters.
 
     Example:
         >>> UNET_SMALL.definition(4, 3)["_target_"]
@@ -29,6 +30,7 @@ class MonaiNetwork:
 
     kind: str
     arguments: Mapping[str, Any]
+    has_affine: bool = True
 
     def __call__(self, channels: int, regions: int) -> nn.Module:
         """Build the network, randomly initialized."""
@@ -54,6 +56,7 @@ UNET_SMALL: Final = MonaiNetwork(
         "act": "LEAKYRELU",
         "norm": "INSTANCE",
     },
+    has_affine=False,
 )
 """A U-Net that one CPU core trains, for sites without a GPU.
 

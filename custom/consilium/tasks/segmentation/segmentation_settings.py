@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from consilium.counts import counted
 from consilium.tasks.learning_settings import LearningSettings
-from consilium.tasks.segmentation.networks import NETWORKS
+from consilium.tasks.segmentation.networks import NETWORKS, MonaiNetwork
 
 MAX_BATCH_VOXELS = 2**27
 """Most voxels of a batch: the largest `batch_size` of patches of 128 x 128 x 128. Four images of it are 1 GiB
@@ -76,6 +76,17 @@ class SegmentationSettings(LearningSettings):
         if name not in cls.networks():
             raise ValueError(f"allowed: {' or '.join(map(repr, cls.networks()))}")
         return name
+
+    @property
+    def has_affine_normalization(self) -> bool:
+        """Whether the network's normalization has affine parameters; `unet_small` has none."""
+        network = NETWORKS.get(self.network)
+        return network.has_affine if isinstance(network, MonaiNetwork) else True
+
+    @property
+    def accepts_missing_targets(self) -> bool:
+        """Whether a hospital can train whose labels lack some regions: each region has a loss of its own."""
+        return True
 
     @model_validator(mode="after")
     def _check_batch(self) -> Self:

@@ -46,11 +46,11 @@ def affine(network):
     ("task", "name"), [(task, name) for task in TASKS for name in TASKS[task].settings_type.networks()]
 )
 def test_exactly_the_affine_parameters_of_every_network_stay(task, name):
-    network = get_task(task).method.build_network(
-        parse_learning({"task": task, "network": name}, source="test")
-    )
+    learning = parse_learning({"task": task, "network": name}, source="test")
+    network = get_task(task).method.build_network(learning)
     stays = FedBNAlgorithmSettings().stays
     assert {one for one in network.state_dict() if stays(one)} == affine(network)
+    assert learning.has_affine_normalization == bool(affine(network))
 
 
 def test_they_are_in_nothing_that_is_sent_and_differ_between_sites(sites, tmp_path):

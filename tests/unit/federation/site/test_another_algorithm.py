@@ -59,7 +59,7 @@ def test_the_executor_answers_both_questions_and_keeps_what_stays(executor, engi
     answer = FLModelUtils.from_shareable(ask(executor, engine, TRAIN, {**WEIGHTS, **NO_CONTROL}))
     assert answer.params.keys() == {*SHARED, *(f"{CHANGE}/{name}" for name in SHARED)}
     assert SiteReport.model_validate(answer.meta[REPORT_META]).numbers["drift"] > 0
-    participant = executor._handlers._participant
+    participant = executor._handlers._part._participant
     own = participant.personalize(WEIGHTS, 1)
     kept = [name for name in WEIGHTS if name.endswith("bias")]
     assert kept
