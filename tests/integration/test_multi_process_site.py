@@ -72,7 +72,7 @@ def one_thread():
 def group(site):
     """Two processes in a round that would take days; they are started again after a test that ends them."""
     data = prepare_site(site, ENDLESS)
-    group = WorkerGroup(TrainingSetup(ENDLESS, site, data.train), size=2, silence_s=45)
+    group = WorkerGroup(TrainingSetup(ENDLESS, site, data.train), size=2, silence_s=300)
     yield group
     pids = group.pids
     group.close()
@@ -196,7 +196,7 @@ def test_processes_agree_on_the_steps_of_a_round_after_a_case_was_lost(five_case
     )
     start = initial_weights(get_task(learning.task), learning, 0)
     compute = ComputeSettings(device="cpu", cpu_threads=2, loader_workers=workers)
-    group = WorkerGroup(TrainingSetup(learning, compute, five_cases), size=2, silence_s=60)
+    group = WorkerGroup(TrainingSetup(learning, compute, five_cases), size=2, silence_s=300)
     try:
         assert group.train(start, Schedule(0, 3)).steps == 5
         (five_cases[1].folder / "image.npy").unlink()
@@ -224,7 +224,7 @@ def test_a_long_tmpdir_is_no_obstacle_and_no_file_with_names_stays(five_cases, t
     monkeypatch.setattr(multiprocessing.current_process(), "_config", {"authkey": b"", "semprefix": "/mp"})
     learning = ENDLESS.model_copy(update={"local_steps": 2})
     compute = ComputeSettings(device="cpu", cpu_threads=2, loader_workers=1)
-    group = WorkerGroup(TrainingSetup(learning, compute, five_cases), size=2, silence_s=60)
+    group = WorkerGroup(TrainingSetup(learning, compute, five_cases), size=2, silence_s=300)
     try:
         assert group.train(ENDLESS_START, Schedule()).steps == 2
         assert group.folder.parent == folder
