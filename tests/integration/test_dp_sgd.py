@@ -18,7 +18,7 @@ def private(hospitals, tmp_path_factory):
     folder = tmp_path_factory.mktemp("private")
     job = export_job(build_recipe("brain_tumor_dp_sgd", {**SMALL, "learning.batch_size": 4}), folder / "jobs")
     sites = {name: hospitals[name] for name in ("north", "south")}
-    return simulate(job, sites, folder / "study")
+    return simulate(job, sites, folder / "study", "--compare")
 
 
 def test_it_trains_to_its_end(private):
@@ -56,3 +56,11 @@ def test_each_site_paid_for_its_rounds_before_it_trained(private):
         paid = [one for one in entries if one["kind"] == "payment"]
         assert [one["round_index"] for one in paid] == [0, 1]
         assert all(one["mechanisms"][0]["steps"] == SMALL["learning.local_steps"] for one in paid)
+
+
+def test_the_models_to_compare_with_are_trained_without_noise_and_the_page_says_so(private):
+    record = json.loads((private.out / "report/report.json").read_text())
+    assert record["baseline_steps"] is not None
+    assert {"north", "south", "pooled"} <= {path.stem for path in (private.out / "baselines").iterdir()}
+    page = (private.out / "report/index.html").read_text()
+    assert "The local-only and pooled models were trained without noise" in page
