@@ -39,6 +39,8 @@ def test_one_is_killed_while_it_sends_and_one_stops_before_it_confirms(cases: Pa
     assert ended.distance(0, FIVE - {"cedar"}) < ROUNDING
     assert ended.distance(0, FIVE - fates.keys()) > 100 * ROUNDING
     assert ended.distance(0, FIVE) > 100 * ROUNDING
+    assert ended.at_server == set()
+    assert "memory" in ended.models_at_server, "the search finds what is there"
 
 
 def test_three_of_seven_are_killed_and_return_to_the_next_round(cases: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import numpy as np
 import psutil
 import yaml
 
-from consilium.federation.message_names import VALIDATE
 from consilium.learning.model_file import LAST_MODEL, load_model
 from consilium.learning.weights import Weights
 from consilium.poc.federation import Poc
@@ -23,10 +23,10 @@ from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
-from consilium.records.progress import read_progress
+from process_memory import find_pieces, piece_of
 
 from .poc_on_laptop import ROOT, RunningPoc
-from .studies import ANY_NUMBER, DEADLINE_SECONDS, SMALL, wait_until
+from .studies import ANY_NUMBER, DEADLINE_SECONDS, SMALL, read_if_there, wait_until
 
 SETTINGS = {**SMALL, "min_sites": 3, "quorum.attempts": 1, "algorithm.most_sites": 8}
 ROUNDING = 1e-6
@@ -56,11 +56,15 @@ class MaskedTraining:
         record: What the server wrote down.
         model: The final model.
         sent: The folder in which each site keeps what it masks; see `deaths/sitecustomize.py`.
+        at_server: Where the server had single sites' updates when the last round was over: `memory`, `disk`.
+        models_at_server: Where it had its own model then.
     """
 
     record: FederationRecord
     model: Weights
     sent: Path
+    at_server: set[str]
+    models_at_server: set[str]
 
     def trained(self, index: int) -> set[str]:
         """The sites whose updates are in a round, from 0."""
@@ -116,32 +120,63 @@ def train_masked(
         project = _write_project(folder / "project.yml", sites)
         up = poc.poc("up", "--hospitals", str(archive), "--project", str(project))
         assert up.returncode == 0, up.stderr
-        result = _run(poc, [sent / f"{site}.pid" for site, one in fates.items() if one.signal == "SIGSTOP"])
+        stopped = [sent / f"{site}.pid" for site, one in fates.items() if one.signal == "SIGSTOP"]
+        result, found = _run(poc, stopped, sent, rounds - 1)
     finally:
         Poc(poc.out).end()
     record = load_record(result)
     assert isinstance(record, FederationRecord)
-    return MaskedTraining(record, load_model(next(result.rglob(LAST_MODEL)))[0], sent)
+    return MaskedTraining(record, load_model(next(result.rglob(LAST_MODEL)))[0], sent, *found)
 
 
-def _run(poc: RunningPoc, stopped: Collection[Path]) -> Path:
-    """Run the job, and let stopped sites continue when the last round is over; returns its result."""
+def _run(
+    poc: RunningPoc, stopped: Collection[Path], sent: Path, last: int
+) -> tuple[Path, tuple[set[str], set[str]]]:
+    """Run the job, and let stopped sites continue when the last round is over.
+
+    Returns:
+        Its result, and where the server had updates of single sites, and the model, before that.
+    """
     with poc.submit(poc.job) as submit:
-        wait_until(lambda: submit.poll() is not None or _is_trained(poc), "the last round is over")
+        wait_until(lambda: submit.poll() is not None or _is_trained(poc, last + 1), "the last round is over")
         assert submit.poll() is None, submit.communicate()[1]
+        found = _search(Poc(poc.out).kits / "server", sent)
         for file in stopped:
             process = psutil.Process(int(file.read_text()))
             assert process.status() == psutil.STATUS_STOPPED
             process.send_signal(signal.SIGCONT)
         stdout, stderr = submit.communicate(timeout=DEADLINE_SECONDS)
     assert stdout, stderr
-    return Path(stdout.strip()).parents[1]
+    return Path(stdout.strip()).parents[1], found
 
 
-def _is_trained(poc: RunningPoc) -> bool:
-    """Whether the sites are asked to validate the last round's model."""
-    folders = [file.parent for file in (Poc(poc.out).kits / "server").glob("*/progress.json")]
-    return any(progress is not None and progress.task == VALIDATE for progress in map(read_progress, folders))
+def _search(kit: Path, sent: Path) -> tuple[set[str], set[str]]:
+    """Return where the server has what sites masked in any round, and where it has its own model."""
+    updates = []
+    for file in sorted(sent.glob("*.npz")):
+        with np.load(file) as arrays:
+            largest = max((one for one in arrays.files if one != "cases"), key=lambda one: arrays[one].size)
+            name = largest.partition(" ")[2]
+            updates.append(piece_of(arrays[f"update {name}"]))
+    models = [piece_of(load_model(file)[0][name]) for file in kit.glob(f"*/{LAST_MODEL}")]
+    assert len({*updates}) == len(updates) > 0
+    places: tuple[set[str], set[str]] = (set(), set())
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError, FileNotFoundError):
+            if any(str(kit) in word for word in process.cmdline()):
+                for found, pieces in zip(places, (updates, models), strict=True):
+                    found |= set(find_pieces(pieces, kit, process.pid))
+    return places
+
+
+def _is_trained(poc: RunningPoc, rounds: int) -> bool:
+    """Whether the last round's sum is opened; the sum of the last model's scores waits for stopped sites."""
+    for file in (Poc(poc.out).kits / "server").glob("*/federation.json"):
+        text = read_if_there(file)
+        done = json.loads(text)["rounds"] if text else []
+        if len(done) == rounds and done[-1]["summed"] is not None:
+            return True
+    return False
 
 
 def _write_project(file: Path, sites: Collection[str]) -> Path:

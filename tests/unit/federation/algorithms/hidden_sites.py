@@ -6,27 +6,18 @@ over the wire, or follow from what came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from nvflare.app_common.abstract.fl_model import FLModel
 
 from consilium.secagg import ring
+from process_memory import find_pieces, piece_of
 
 VALUES = 4096
 """Of an update: enough that no other array is as large."""
-
-_PIECE = 32
-"""Bytes that no other values have by chance."""
-
-
-def piece_of(array: np.ndarray[Any, Any]) -> bytes:
-    """Return a part of an array that is looked for."""
-    content, middle = array.tobytes(), array.nbytes // 2
-    return content[middle : middle + _PIECE]
 
 
 class Proxy:
@@ -71,25 +62,6 @@ def serve(
         name, task, model = order
         needles = [piece_of(one) for site in sites.values() for one in site.clear] + encoded
         if needles and name == last and task in moments:
-            found |= set(_search(needles, folder, server))
+            found |= set(find_pieces(needles, folder, server))
         connection.send(sites[name](task, model))
     connection.send((found, sum(len(site.clear) for site in sites.values()), len(encoded)))
-
-
-def _search(needles: list[bytes], folder: Path, process: int) -> Iterator[str]:
-    for path in folder.rglob("*"):
-        if path.is_file() and any(one in path.read_bytes() for one in needles):
-            yield "disk"
-    with Path(f"/proc/{process}/mem").open("rb", buffering=0) as memory:
-        for line in Path(f"/proc/{process}/maps").read_text().splitlines():
-            place, rights, *_, name = [*line.split(maxsplit=5), "", "", ""][:6]
-            if not rights.startswith("rw") or name.startswith("[v"):
-                continue
-            start, end = (int(part, 16) for part in place.split("-"))
-            try:
-                memory.seek(start)
-                content = memory.read(end - start)
-            except (OSError, ValueError, OverflowError):  # freed meanwhile, or no memory to read
-                continue
-            if any(one in content for one in needles):
-                yield "memory"
