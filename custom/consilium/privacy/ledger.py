@@ -80,7 +80,7 @@ class PrivacyLedger:
         Raises:
             SiteRefusal: If the ledger can't be trusted, read or locked.
         """
-        if not self.path.exists() and not self._heads.path.exists():
+        if not self._seen and not self.path.exists() and not self._heads.path.exists():
             return EMPTY  # a person who looks leaves no file behind
         with self._locked():
             if self._absent():
@@ -169,6 +169,8 @@ class PrivacyLedger:
             return False
         if heads := self._read_heads():
             raise self._refusal(f"{self.path} is missing, and {HEADS_FILE} lists {len(heads)} of its entries")
+        if self._seen:
+            raise self._refusal(f"{self.path} was removed while this process ran")
         return True
 
     def _create(self) -> None:

@@ -416,6 +416,19 @@ def test_what_was_verified_before_is_verified_again_once_somebody_else_has_writt
         one.pay(payment(4))
 
 
+def test_a_ledger_removed_while_a_job_runs_is_refused_and_not_replaced(paid):
+    """A new one would be a fresh budget for the next process."""
+    one = ledger(paid)
+    one.pay(payment(3))
+    for path in paid.glob(f"{Path(LEDGER_FILE).stem}*"):
+        path.unlink()
+    (paid / HEADS_FILE).unlink(missing_ok=True)
+    for use in (one.read, lambda: one.pay(payment(4)), lambda: one.withdraw(["p"])):
+        with pytest.raises(SiteRefusal, match="was removed while this process ran"):
+            use()
+    assert not any((paid / name).exists() for name in BOTH)
+
+
 def test_a_rollback_of_both_files_while_a_job_runs_is_found(paid):
     """Entries and heads fit together, so only who has seen the later ones knows of them."""
     one = ledger(paid)
