@@ -156,7 +156,7 @@ def test_the_record_as_it_was_written_has_a_report(folder, name):
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_damaged_field_gives_a_page_or_a_named_fault(folder, name):
-    @settings(max_examples=examples(250), suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(120), suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(PLACES[name]), st.integers(0, len(VALUES)))
     def try_one(path, which):
         value = MISSING if which == len(VALUES) else VALUES[which]

@@ -17,9 +17,12 @@ from federation.rehearsal import Site, TwoWeights, rehearse
 from .hidden_sites import VALUES, Proxy, serve
 from .test_secagg_fedavg import NAMES, SETTINGS, SecureSite
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/mem").exists(), reason="needs Linux, where a process reads another's memory"
-)
+pytestmark = [
+    pytest.mark.integration,  # to look through a process's memory takes a minute
+    pytest.mark.skipif(
+        not Path("/proc/self/mem").exists(), reason="needs Linux, where a process reads another's memory"
+    ),
+]
 
 
 class LargeModel(TwoWeights):
