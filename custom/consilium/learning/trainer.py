@@ -48,8 +48,7 @@ class Trainer:
     late or returns is in step at once. A case that can no longer be read is left out from then on.
 
     Args:
-        task: What is learned.
-        settings: How.
+        task, settings: What is learned, and how.
         cases: Labeled training cases; at least one.
         device: On what.
         loader_workers: Processes that load samples.

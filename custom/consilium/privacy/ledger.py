@@ -50,8 +50,8 @@ class PrivacyLedger:
     An SQLite file in which the keyed hash of every entry covers all entries before it, with a file of these
     hashes beside it (`LedgerHeads`). A payment is on the disk when `pay` returns, so a process that is killed
     in the middle of a round has paid for it, and pays again when it repeats it. The ledger is verified
-    when it is opened and whenever somebody else has written to it, and what this object has added since, at
-    its next use. One that is damaged, shortened, of another site, or older than its hashes, is refused, and
+    when it is opened and after another process has written to it, and what this object added, at its next
+    use. One that is damaged, shortened, of another site, or older than its hashes, is refused, and
     so is every job that would have to pay. An attacker who restores older copies of both files,
     or deletes both, is not found here: compare `LedgerContent.head` with a copy kept elsewhere.
 

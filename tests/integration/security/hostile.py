@@ -198,7 +198,7 @@ REASONS = {
     "code by word": "byoc: no such setting",
     "unknown entry": "stats_pool_config: no such setting",
     "fewer sites than the job says": "min_clients is 1; a training job with these settings has 2 there",
-    "name that is a path": "name: allowed: what matches",
+    "name that is a path": "name: allowed: lower-case letters, digits and _",
     "scope that is a path": "scope: allowed: what matches",
     "second app": "deploy_map",
 }  # fmt: skip

@@ -29,8 +29,7 @@ Batch: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 """Of a loader: images, what is to be learned, and the places of the cases that they are cut from."""
 
 MAX_GRADIENT_NORM: Final = 12.0
-"""Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi
-10.1038/s41592-020-01008-z)."""
+"""Larger gradients are scaled to it: nnU-Net's value (Isensee et al. 2021, 10.1038/s41592-020-01008-z)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +42,7 @@ class Declaration:
             and types of the shared weights of the model, unless the server's aggregator says otherwise.
         numbers: Plain numbers that a site sends with them, each with its smallest and largest value.
         questions: Tasks that the server may ask beside training, such as an exchange of keys, each with the
-            model of the plain values that a site answers: bounded, unknown fields are errors. Neither is
-            anything else sent by the site, nor taken by the server.
+            model of the plain values that a site answers: bounded, unknown fields are errors.
     """
 
     received: tuple[str, ...] = ()
@@ -56,8 +54,7 @@ class Declaration:
 class AlgorithmSettings(Settings):
     """Settings of an algorithm, the same for the server and every site.
 
-    A subclass has `name`, a literal by which the job names the algorithm, and the algorithm's own settings,
-    each with limits at both ends.
+    A subclass has `name`, by which a job names the algorithm, and its own settings, each with two limits.
     """
 
     declaration: ClassVar[Declaration] = Declaration()
@@ -66,9 +63,8 @@ class AlgorithmSettings(Settings):
     """What a reader of the results has to know about them, in a sentence or two; shown by report and card."""
 
     personal_is_choice: ClassVar[bool] = False
-    """Whether `Outgoing.personal` is an alternative to the received model, from which each site chooses by
-    its validation patients before a model is tested. Else it replaces the received weights in every
-    evaluation."""
+    """Whether each site chooses by its validation patients, before a model is tested, between the received
+    model and `Outgoing.personal`. Else that replaces the received weights in every evaluation."""
 
     personal_rounds: ClassVar[int] = 2
     """Rounds of which a site keeps its own weights. The best round's are needed at the job's end."""
