@@ -188,7 +188,11 @@ def _submit_with_unknown_scope(session: Session, ordinary: Path, folder: Path) -
     job = folder / "scope" / ordinary.name
     shutil.copytree(ordinary, job)
     hostile.edit_json(job / "meta.json", lambda meta: meta.update(scope="research"))
-    return finish(session, session.submit_job(str(job)))
+    job_id = session.submit_job(str(job))
+    finish(session, job_id)
+    # The server writes down what the sites said after it has ended the job.
+    wait_until(lambda: "job_deploy_detail" in session.get_job_meta(job_id), "the sites' answers are known")
+    return dict(session.get_job_meta(job_id))
 
 
 def finish(session: Session, job_id: str) -> dict[str, Any]:

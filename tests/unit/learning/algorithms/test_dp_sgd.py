@@ -292,5 +292,12 @@ def test_two_processes_of_a_site_take_the_same_steps_and_those_of_one(cases, tmp
     for part in range(2):
         assert all(torch.equal(value, second[part][name]) for name, value in first[part].items())
     alone = trainer(cases, TinyTask(Unchanged), clip=0.01).train(WEIGHTS, paid())
-    assert all(np.array_equal(first[1][name].numpy(), value) for name, value in alone.weights.items())
-    assert not all(np.array_equal(first[0][name].numpy(), value) for name, value in alone.weights.items())
+    # Another process may add up in another order.
+    same, other = (
+        all(
+            np.allclose(one[name].numpy(), value, rtol=1e-5, atol=1e-7)
+            for name, value in alone.weights.items()
+        )
+        for one in (first[1], first[0])
+    )
+    assert (same, other) == (True, False)
