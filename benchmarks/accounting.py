@@ -10,6 +10,7 @@ dp-accounting needs another attrs than Consilium, so it writes its values in an 
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import random
@@ -92,4 +93,10 @@ def compare(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"write": write, "compare": compare}[sys.argv[1]](Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("action", choices=["write", "compare"])
+    parser.add_argument("file", type=Path, help="schedules with the epsilons of dp-accounting")
+    options = parser.parse_args()
+    {"write": write, "compare": compare}[options.action](options.file)

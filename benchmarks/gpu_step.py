@@ -9,6 +9,7 @@ the bundle's in float16 with a gradient scaler, the default memory layout and Ad
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
@@ -28,9 +29,15 @@ TURNS, STEPS = 5, 20
 
 def main() -> None:
     """Measure both, in slots, and print the ratio."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "batch", metavar="BATCH_SIZE", type=int, nargs="?", default=2, help="default: %(default)s"
+    )
+    batch = parser.parse_args().batch
     if not torch.cuda.is_available():
         sys.exit("no CUDA device here: this benchmark is for a GPU machine (see `nvidia-smi`)")
-    batch = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     steps = {"bundle": bundle_step(batch), "ours": our_step(batch)}
     rates: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():

@@ -59,7 +59,7 @@ def main() -> None:
     )
     folder = parser.parse_args().folder
     if not folder.is_dir():
-        sys.exit(f"{folder} is not a folder; give the folder of a BraTS case: {sys.argv[0]} CASE_FOLDER")
+        sys.exit(f"{folder} is not a folder; give the folder of a BraTS case: {parser.prog} CASE_FOLDER")
     task = get_task("brain_tumor")
     cohort = read_cohort(folder, case_format=task.cases)
     with tempfile.TemporaryDirectory() as cache_folder:

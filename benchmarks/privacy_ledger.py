@@ -1,15 +1,13 @@
 """Time of a payment into a privacy ledger, beside that of a bare fsync on the same disk.
 
-    python benchmarks/privacy_ledger.py [FOLDER]
-
-FOLDER is on the disk to measure; default: the temporary folder's.
+python benchmarks/privacy_ledger.py [FOLDER]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -65,5 +63,11 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as temporary:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="on the disk to measure; default: the temporary folder"
+    )
+    with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as temporary:
         main(Path(temporary))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,10 +201,7 @@ def _permits(
     return bool(permitted)
 
 
-def main(arguments: list[str]) -> None:
-    """Write the table into the page that the command line names."""
-    write_table(Path(arguments[0]))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", type=Path, help="the page that has the table: docs/rights.md")
+    write_table(parser.parse_args().page)

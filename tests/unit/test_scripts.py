@@ -42,3 +42,18 @@ def test_a_name_that_was_moved_is_found():
     assert missing("consilium.data", "foreground")
     assert not missing("consilium.data", "cohort")
     assert not missing("consilium.data.cohort", "read_cohort")
+
+
+STARTED_BY_PROGRAMS = {"worker.py", "healthcheck.py", "line_end.py"}
+COMMANDS = [path for path in SCRIPTS if path.name not in STARTED_BY_PROGRAMS]
+
+
+@pytest.mark.parametrize("script", COMMANDS, ids=[str(path.relative_to(ROOT)) for path in COMMANDS])
+def test_a_script_parses_its_arguments_and_so_has_a_help(script):
+    """One that takes its first argument as a path would write a file named `--help`."""
+    taken = [
+        node.lineno
+        for node in ast.walk(ast.parse(script.read_text()))
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "sys.argv"
+    ]
+    assert taken == [], f"lines {taken} read sys.argv: use argparse"
