@@ -180,11 +180,7 @@ class Study:
         )
         write_atomically(path, baselines.model_dump_json(indent=1).encode())
         stages.finish("baselines", time.monotonic() - started)
-        own = {site: scores[site] for site, scores in baselines.local.items() if site in scores}
-        self._display.say(
-            f"alone{_key_score(own, federation)} on their own patients; "
-            f"pooled{_key_score(baselines.pooled, federation)}"
-        )
+        self._display.say(compare_models(baselines, federation))
         return baselines
 
     def _keep_baseline(self, name: str, plan: StandalonePlan, weights: Weights) -> None:
@@ -219,6 +215,24 @@ def with_report(error: SimulationError, result: Path, folder: Path) -> Simulatio
     except (ConfigurationError, OSError):
         return error
     return SimulationError(f"{error}\n  each site's reason, and what to do about it: {page}")
+
+
+def compare_models(baselines: BaselineRecord, federation: FederationRecord) -> str:
+    """Return all models' scores as a line, over the same hospitals: those with a model of their own.
+
+    Args:
+        baselines: Scores of the hospitals' own models and of the pooled one.
+        federation: Scores of the federation's model.
+    """
+    own = {site: scores[site] for site, scores in baselines.local.items() if site in scores}
+
+    def score(scores: Mapping[str, Mapping[str, float]]) -> str:
+        return _key_score({site: scores[site] for site in own if site in scores}, federation)
+
+    return (
+        f"on the test cases of {', '.join(own)}: own models{score(own)}; "
+        f"the federation's model{score(federation.final_scores)}; pooled{score(baselines.pooled)}"
+    )
 
 
 def _key_score(scores: Mapping[str, Mapping[str, float]], federation: FederationRecord) -> str:
