@@ -54,7 +54,7 @@ def cohort(
     Nothing in them is from a patient: a model trained on them is for trying things out, never for use.
     """
     with loading("the task"):
-        from consilium.data.files import output_folder
+        from consilium.data.output_claim import claim_folder
         from consilium.settings import parse_changes
         from consilium.tasks.registry import synthetic_cohort
         from consilium.tasks.synthetic import specify_cohort
@@ -73,7 +73,6 @@ def cohort(
     from consilium.report.terminal import Terminal
 
     wanted = specify_cohort(wanted, parse_changes(change or []))
-    output_folder(folder, "DIR")
     console = Terminal(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
@@ -83,7 +82,7 @@ def cohort(
         console=console,
         disable=not console.is_terminal,
     )
-    with bar:
+    with claim_folder(folder, "DIR", "synthetic hospitals", wanted.hospitals), bar:
         shown = bar.add_task("loading", total=wanted.cases)
 
         def report(done: int, total: int, case: str) -> None:

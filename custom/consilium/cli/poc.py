@@ -79,11 +79,12 @@ def up(
         from consilium.poc.federation import Poc
         from consilium.poc.guardian import ended_with_this_process
         from consilium.poc.project import Project
-        from consilium.poc.trial import find_hospitals, start
+        from consilium.poc.trial import check_hospitals, claim_poc, find_hospitals, start
 
         poc, wanted = Poc(out), Project.read(project)
+        check_hospitals(wanted, hospitals, task)
         again = f"stopped; nothing runs on. {poc.command('up')} starts it again."
-        with _explain_interruption(again):
+        with _explain_interruption(again), claim_poc(poc.folder):
             folders = find_hospitals(wanted, hospitals, poc.folder, display, task)
             with ended_with_this_process(poc.folder):
                 start(poc, wanted, folders, display)

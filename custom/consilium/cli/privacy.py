@@ -61,13 +61,13 @@ def privacy(
     read. It is for the data-protection officer, and no legal advice.
     """
     with loading("the job and matplotlib"):
-        from consilium.data.files import output_folder
+        from consilium.data.output_claim import claim_folder
         from consilium.provisioning.kit import Kit
         from consilium.report.privacy.write import write_privacy
         from consilium.site_check.privacy_page import describe_privacy
 
         opened = None if kit is None else Kit(kit.expanduser())
         statement = describe_privacy(job, opened, patients=patients)
-        output_folder(out, "--out")
-        page = write_privacy(out, statement)
+        with claim_folder(out, "--out", "a job's privacy page", ("privacy.html", "privacy.json")):
+            page = write_privacy(out, statement)
     say_result(page)

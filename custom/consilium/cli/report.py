@@ -38,15 +38,15 @@ def report(
     It has no pictures of patients, as these are at the hospitals.
     """
     with loading("the result, torch and matplotlib"):
-        from consilium.data.files import output_folder
+        from consilium.data.output_claim import claim_folder
         from consilium.records.job_record import load_record
         from consilium.records.outcome import determine_outcome
         from consilium.report.write import write_report
 
         record = load_record(result)
-        output_folder(out, "--out")
         outcome = determine_outcome(record)
-        page = write_report(out, record)
+        with claim_folder(out, "--out", "a job's report", ("index.html", "report.json")):
+            page = write_report(out, record)
     print_result(record, outcome)
     say_result(page)
     raise typer.Exit(0 if outcome.kind == "success" else NOT_COMPLETE)

@@ -62,6 +62,12 @@ def claim_folder(folder: Path, option: str, purpose: str, earlier: Collection[st
         lock.release()
 
 
+def own_names(folder: Path) -> set[str]:
+    """Return what somebody put into a folder: neither the system's names nor hidden ones, such as a claim."""
+    names = (path.name for path in folder.iterdir())
+    return {name for name in names if not name.startswith(".") and name != _OF_THE_SYSTEM}
+
+
 def _acquire(lock: FileLock, folder: Path, option: str) -> None:
     try:
         lock.acquire(timeout=0)
@@ -83,9 +89,8 @@ def _check(folder: Path, option: str, purpose: str, earlier: Collection[str]) ->
         raise ConfigurationError(
             f"{option} {folder} holds {known!r}, and {purpose} would replace files of it; name another folder"
         )
-    names = {path.name for path in folder.iterdir()}
-    own = {name for name in names if not name.startswith(".") and name != _OF_THE_SYSTEM}
-    if own and not names.issuperset(earlier):
+    own = own_names(folder)
+    if own and not {path.name for path in folder.iterdir()}.issuperset(earlier):
         raise ConfigurationError(
             f"{option} {folder} holds other files than {purpose}, such as {min(own)!r}, and files of one "
             "name would be replaced; name a new folder, or an empty one"

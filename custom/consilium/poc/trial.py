@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from consilium.data.files import output_folder
+from consilium.data.output_claim import claim_folder
 from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError, RefusalCode
 from consilium.learning.model_file import LAST_MODEL
@@ -58,16 +59,21 @@ class TrialResult:
     page: Path
 
 
-def find_hospitals(
-    project: Project, folder: Path | None, out: Path, display: Display, task: str = DEFAULT
-) -> dict[str, Path]:
-    """Return the sites' folders: those in a given folder, or synthetic ones, made where they are missing.
+def claim_poc(folder: Path) -> AbstractContextManager[Path]:
+    """Keep the folder of a POC for it while it starts: `up` removes what an earlier one left there.
+
+    Raises:
+        ConfigurationError: It holds something else, or another command starts a POC in it.
+    """
+    return claim_folder(folder, "--out", "a POC", ("project.yml", "flare", "home"))
+
+
+def check_hospitals(project: Project, folder: Path | None, task: str = DEFAULT) -> None:
+    """Check that every site has a hospital, before anything is made.
 
     Args:
         project: Who takes part.
         folder: A folder with a subfolder of cases for every site; None for synthetic hospitals.
-        out: Where synthetic hospitals go.
-        display: Where progress is shown.
         task: Whose synthetic hospitals.
 
     Raises:
@@ -85,18 +91,31 @@ def find_hospitals(
                 f"{folder} has no subfolder {', '.join(missing)}; it needs one for every site of the "
                 f"project: {', '.join(project.sites)}"
             )
-        output_folder(out, "--out")
-        return {name: folder / name for name in project.sites}
-    synthetic = synthetic_cohort(task)
-    known = synthetic.hospitals
+        return
+    known = synthetic_cohort(task).hospitals
     unknown = project.sites.keys() - set(known)
     if unknown:
         raise ConfigurationError(
             f"there are no synthetic patients for {', '.join(sorted(unknown))}; known: {', '.join(known)}. "
             "Give a folder with cases for every site: --hospitals DIR"
         )
-    output_folder(out, "--out")
-    return make_hospitals(synthetic, out / "hospitals", display, only=project.sites)
+
+
+def find_hospitals(
+    project: Project, folder: Path | None, out: Path, display: Display, task: str = DEFAULT
+) -> dict[str, Path]:
+    """Return the sites' folders: those in a given folder, or synthetic ones, made where they are missing.
+
+    Args:
+        project: See `check_hospitals`.
+        folder: See `check_hospitals`.
+        out: Where synthetic hospitals go.
+        display: Where progress is shown.
+        task: See `check_hospitals`.
+    """
+    if folder is not None:
+        return {name: folder / name for name in project.sites}
+    return make_hospitals(synthetic_cohort(task), out / "hospitals", display, only=project.sites)
 
 
 def start(poc: Poc, project: Project, hospitals: Mapping[str, Path], display: Display) -> None:
@@ -178,8 +197,9 @@ def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, displ
         ConsiliumError: If a step can't be done.
     """
     task = job_task(job)
-    folders = find_hospitals(project, hospitals, poc.folder, display, task)
-    with ended_with_this_process(poc.folder):
+    check_hospitals(project, hospitals, task)
+    with claim_poc(poc.folder), ended_with_this_process(poc.folder):
+        folders = find_hospitals(project, hospitals, poc.folder, display, task)
         start(poc, project, folders, display)
         try:
             ended = run_job(poc, job, display)

@@ -26,7 +26,8 @@ def test_without_a_poc_the_next_command_is_named(run, tmp_path, command):
 @pytest.fixture
 def stopped(tmp_path):
     """A folder with a POC that does not run."""
-    (tmp_path / "poc").mkdir()
+    for name in ("flare", "home"):
+        (tmp_path / "poc" / name).mkdir(parents=True)
     shutil.copy("poc/project.yml", tmp_path / "poc/project.yml")
     return tmp_path / "poc"
 

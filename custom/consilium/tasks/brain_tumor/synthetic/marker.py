@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from consilium.data.output_claim import own_names
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec
 
@@ -37,7 +38,7 @@ class CohortMarker:
         """
         path = root / MARKER
         identity = {"spec": spec.model_dump(mode="json"), "version": version("consilium")}
-        if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        if not root.exists() or (root.is_dir() and not own_names(root)):
             return cls(path, identity, complete=False)
         try:
             found = json.loads(path.read_text())
