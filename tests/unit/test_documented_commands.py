@@ -101,6 +101,26 @@ def test_commands_of_a_page_or_script_exist(path: Path) -> None:
     assert faults(text_of(path)) == []
 
 
+OWN_PAGES = {
+    "bundle": "bundle.md",
+    "check": "data.md",
+    "evaluate": "evaluate.md",
+    "predict": "predict.md",
+    "privacy": "privacy.md",
+    "train": "train.md",
+}
+"""Commands with a page that describes them, beside their help."""
+
+
+@pytest.mark.parametrize("name", OWN_PAGES)
+def test_the_page_of_a_command_names_each_of_its_options(name: str) -> None:
+    page = (ROOT / "docs" / OWN_PAGES[name]).read_text()
+    options = [one.opts for one in PROGRAM.commands[name].params if one.opts[0].startswith("-")]
+    assert [
+        one for one in options if not any(re.search(rf"(?<![\w-]){text}(?![\w-])", page) for text in one)
+    ] == []
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

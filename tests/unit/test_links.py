@@ -28,6 +28,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("start", ["README.md", "docs/index.md"])
+def test_every_page_is_found_from_a_start_page(start: str) -> None:
+    """A page that only other pages lead to isn't found by its reader."""
+    linked = {
+        (ROOT / start).parent / link.partition("#")[0] for link in LINK.findall((ROOT / start).read_text())
+    }
+    pages = {page for page in ROOT.glob("docs/*.md") if page.name != "index.md"}
+    assert sorted(page.name for page in pages - {one.resolve() for one in linked}) == []
+
+
 def test_a_heading_has_its_anchor(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A\n\n## Docker, Kubernetes, Slurm\n")

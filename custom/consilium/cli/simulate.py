@@ -25,7 +25,7 @@ from consilium.cli.site_options import (
     PatientsFiles,
     parse_conventions,
     parse_files,
-    parse_missing,
+    parse_missing_at_sites,
     parse_sites,
 )
 from consilium.cli.terminal import LOADING, say_result
@@ -99,9 +99,10 @@ def simulate(
 ) -> None:
     """Run a job on folders of cases in FLARE's simulator, under the policy of real sites; write a report.
 
-    The folders are only read. A site with one labeled patient evaluates and does not train. Results are
-    below OUT: `report/index.html`, `result/` (the record; models, metrics, TensorBoard events), and each
-    site's own log in `simulation/<site>/log.txt`, which names the patients that were left out.
+    The folders are only read. A site with fewer than three labeled patients declines; with
+    --min-patients 1, a site with one evaluates and does not train. Results are below OUT:
+    `report/index.html`, `result/` (the record; models, metrics, TensorBoard events), and each site's own log
+    in `simulation/<site>/log.txt`, which names the patients that were left out.
 
     Exit code: 0 the job ran to its end, 2 an error, with the next step in its message. A job
     that ended for lack of sites has a report as well, with each site's reason and remedy.
@@ -129,7 +130,7 @@ def simulate(
                 task = get_task(job_task(folder))
             conventions = parse_conventions(convention or (), sites, task.cases)
             endings = parse_endings(file_ending or (), task.cases)
-            lacking = parse_missing(missing or (), sites, task)
+            lacking = parse_missing_at_sites(missing or (), sites, task)
         done = run(
             job,
             sites,

@@ -61,7 +61,7 @@ class AcceptedFindings:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ConfigurationError(
                 f"Accepted findings in {path} can't be read ({error}): expected a CSV file in UTF-8 with the "
-                f"columns {','.join(_COLUMNS)}."
+                f"columns {','.join(_COLUMNS)}; {_HOW_TO_WRITE}."
             ) from error
         header = [name.lower() for name in rows[0][1]] if rows else []
         if tuple(header) != _COLUMNS:
