@@ -37,7 +37,7 @@ from consilium.report.privacy.facts import (
 from consilium.report.privacy.happened import describe_record
 from consilium.report.privacy.statement import PrivacyStatement
 from consilium.secagg.peers import PEERS_FILE, PinnedPeers
-from consilium.tasks.registry import only_listed_tasks
+from consilium.tasks.registry import get_task, only_listed_tasks
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ def read_site_facts(kit: Kit, task: str, scope: str | None) -> SiteFacts:
     resources = kit.read_json(kit.policy_file(WorkspaceConstants.RESOURCES_CONFIG) or "local/resources.json")
     return SiteFacts.of(
         own,
+        get_task(task),
         name=kit.site_name,
         scope=scope,
         filters=tuple(_filters(parse_json(source.read_bytes()), scope)),

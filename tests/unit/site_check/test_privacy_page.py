@@ -16,10 +16,12 @@ from consilium.privacy.mechanism import SampledGaussian
 from consilium.provisioning.kit import Kit
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
+from consilium.recipes.privacy_facts import facts_of_recipe
+from consilium.report.privacy.build import state_privacy
 from consilium.report.privacy.page import render_privacy
 from consilium.secagg.identity import format_fingerprint
 from consilium.secagg.peers import PEERS_FILE
-from consilium.site_check.privacy_page import describe_privacy
+from consilium.site_check.privacy_page import describe_privacy, read_site_facts
 
 from .federation import SERVER, read, write
 
@@ -35,6 +37,67 @@ def set_scopes(root: Path, **scopes: dict) -> None:
         filters = {"task_result_filters": one.pop("filters")} if "filters" in one else {}
         listed.append({"name": name, "properties": {"consilium": properties | one}, **filters})
     write(path, {"scopes": listed, "default_scope": next(iter(scopes))})
+
+
+NOT_ABOUT_WHAT_LEAVES = {
+    "dataset": "where the cases are",
+    "cache_dir": "where",
+    "cache_gib": "how large",
+    "state_dir": "where; the ledger in it is on the page",
+    "label_convention": "stated by every page as what label values mean",
+    "file_endings": "how files are found",
+    "accepted_findings": "which cases are used; counted as the others are",
+    "patients_file": "who is one patient",
+    "tasks": "for_task has chosen",
+    "validation_fraction": "whom scores are of",
+    "test_fraction": "whom scores are of",
+    "max_left_out": "whether the hospital takes part",
+    "split_salt": "check-site fails on it",
+    "device": "where it is computed",
+    "cpu_threads": "the same",
+    "loader_workers": "the same",
+    "processes": "the same",
+}
+"""Settings of a hospital that its page doesn't depend on, with the reason."""
+
+ON_THE_PAGE = {
+    "role": "evaluates",
+    "min_training_patients": 11,
+    "min_update_patients": 2,
+    "min_count": 31,
+    "max_evaluated_models": 0,
+    "local_only": False,
+    "local_only_model": "model",
+    "subgroups_file": "subgroups.csv",
+    "withdrawn_patients": "withdrawn.txt",
+    "privacy": {"min_sites": 4},
+    "hospital_noise": {"clip": 0.5, "noise_multiplier": 4.0},
+    "missing_inputs": ["t1"],
+    "missing_targets": ["et"],
+}
+"""A hospital's settings that change what leaves, with values other than the defaults."""
+
+
+def test_every_setting_of_a_hospital_is_on_its_page_or_known_to_change_nothing_that_leaves(
+    root: Path,
+) -> None:
+    """A new setting fails here until somebody has decided which it is."""
+    assert set(SiteSettings.model_fields) == NOT_ABOUT_WHAT_LEAVES.keys() | ON_THE_PAGE.keys()
+    jobs = ["brain_tumor_fedavg", "brain_tumor_evaluate"]
+
+    def pages() -> list[str]:
+        facts = (build_recipe(job, {"local_only": True}) for job in jobs)
+        return [
+            state_privacy(facts_of_recipe(one), read_site_facts(Kit(root), "brain_tumor", None), version="0")
+            .model_dump_json()
+            for one in facts
+        ]  # fmt: skip
+
+    before, policy = pages(), read(root / "local" / "privacy.json")
+    for name, value in ON_THE_PAGE.items():
+        set_scopes(root, hospital={name: value})
+        assert pages() != before, name
+        write(root / "local" / "privacy.json", policy)
 
 
 @pytest.mark.parametrize("job", sorted(JOBS.iterdir()), ids=lambda path: path.name)

@@ -11,6 +11,7 @@ from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.privacy.mechanism import SampledGaussian
 from consilium.privacy.promise import PrivacyPromise
+from consilium.tasks.base import Task
 
 Source = Literal["settings", "record"]
 """Whether a page is made from a job before it runs, or from its record afterwards."""
@@ -211,6 +212,8 @@ class SiteFacts:
         withdraws: Whether it names a list of patients who withdrew.
         aggregation: What it demands of a sum; None where that isn't known, or it sends no masked update.
         hospital_noise: Noise on its whole update, which hides the hospital; None for none.
+        missing_inputs: Inputs of the task that it doesn't acquire.
+        missing_targets: Targets of the task that its labels lack.
     """
 
     name: str | None = None
@@ -230,11 +233,14 @@ class SiteFacts:
     withdraws: bool = False
     aggregation: AggregationFacts | None = None
     hospital_noise: HospitalNoise | None = None
+    missing_inputs: tuple[str, ...] = ()
+    missing_targets: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls,
         settings: SiteSettings,
+        task: Task,
         *,
         name: str,
         scope: str | None = None,
@@ -246,6 +252,7 @@ class SiteFacts:
 
         Args:
             settings: The hospital's, for the job's task.
+            task: The job's.
             name: The site's.
             scope: The privacy scope; None for the default one.
             filters: Classes of its own filters of results.
@@ -269,6 +276,8 @@ class SiteFacts:
             budget=budget,
             withdraws=settings.withdrawn_patients is not None,
             hospital_noise=settings.hospital_noise,
+            missing_inputs=tuple(one for one in settings.missing_inputs if one in task.inputs),
+            missing_targets=settings.missing_targets_of(task),
         )
 
     @property

@@ -19,6 +19,7 @@ from consilium.report.privacy.flow_list import (
     FlowList,
     patients,
 )
+from consilium.report.privacy.lacking import add_what_is_lacking, declines_for_targets
 from consilium.report.privacy.statement import DataFlow, NotSent
 from consilium.report.privacy.training_flows import add_training_flows
 
@@ -35,6 +36,9 @@ def list_flows(job: JobFacts, site: SiteFacts) -> tuple[tuple[DataFlow, ...], tu
     flows = FlowList()
     kind = job.of_kind
     minimum = site.min_count
+    if declines_for_targets(flows, kind, site):
+        _add_progress(flows, "", _MACHINE)
+        return flows.done()
     if isinstance(kind, TrainingFacts):
         add_training_flows(flows, job, kind, site)
         done, machine = "training steps done" if site.role == "trains" else "cases evaluated", _MACHINE
@@ -48,6 +52,7 @@ def list_flows(job: JobFacts, site: SiteFacts) -> tuple[tuple[DataFlow, ...], tu
     else:
         _add_readiness(flows, site, minimum)
         done, machine = "", "Versions, processors, memory, GPUs and free disk"
+    add_what_is_lacking(flows, kind, site)
     flows.add_grouped_count(
         "left_out", "Numbers of cases left out, by code", "the patients of these cases", minimum
     )

@@ -38,6 +38,15 @@ MATTERS = [
     ("brain_tumor_check", {"demand": PrivacyDemand(stated=False)}, 'its minimum behind scores"'),
     ("brain_tumor_evaluate", {"min_count": 25}, "at least 25 patients in a bin"),
     ("brain_tumor_stats", {"min_count": 25}, "at least 25 patients"),
+    ("brain_tumor_fedavg", {"missing_targets": ("et",)}, "labels lack et; loss and scores are of the others"),
+    ("brain_tumor_check", {"missing_targets": ("et",)}, "That the hospital's labels lack et"),
+    ("brain_tumor_stats", {"missing_targets": ("et",)}, "histograms of et"),
+    ("brain_tumor_check", {"missing_inputs": ("t1", "t2")}, "acquires no t1 and no t2"),
+    (
+        "brain_tumor_evaluate",
+        {"missing_inputs": ("t1",)},
+        "in its reason to decline a job whose model needs that",
+    ),
     ("brain_tumor_check", {"min_count": 25}, "at least 25 patients"),
 ]
 """A job, what a hospital decides differently, and what its page says then and not before."""
@@ -70,6 +79,15 @@ def test_a_hospital_that_only_evaluates_sends_no_update_loss_or_number_of_traini
     assert not keys(page) & {"update", "loss", "train_cases"}
     assert {"validation_scores", "test_scores", "model"} <= keys(page)
     assert [one.why for one in page.not_sent] == ["this hospital only evaluates (role)"]
+
+
+@pytest.mark.parametrize("job", ["brain_tumor_fedavg_secagg", "brain_tumor_evaluate"])
+def test_a_job_that_needs_all_targets_takes_nothing_from_a_hospital_whose_labels_lack_one(job):
+    page = statement(job, replace(HOSPITAL, missing_targets=("et",)))
+    assert keys(page) == {"progress", "machine"}
+    (held,) = page.not_sent
+    assert held.what == "anything about a patient: the hospital declines this job"
+    assert held.why.startswith("its labels lack et (missing_targets), and ")
 
 
 @pytest.mark.parametrize(
