@@ -21,6 +21,7 @@ from consilium.cli.options import (
     ShowCases,
     parse_convention,
     parse_endings,
+    parse_missing,
 )
 from consilium.cli.terminal import LOADING, say_json
 from consilium.counts import counted
@@ -39,6 +40,10 @@ Several examinations of a patient, under ids that don't say so: a file to correc
   $ consilium check /data/north --write-patients patients.csv
 
   $ consilium check /data/north --patients patients.csv
+
+Labels that don't distinguish a target, at a hospital that trains the others:
+
+  $ consilium check /data/north --convention CONVENTION --missing TARGET
 
 Findings that were reviewed and are accepted: a file to complete, and the check with it:
 
@@ -94,7 +99,7 @@ def check(
     ] = None,
     file_ending: FileEndings = None,
     missing: Annotated[
-        list[str] | None, typer.Option(metavar="IMAGE", help=MISSING_HELP, show_default=False)
+        list[str] | None, typer.Option(metavar="IMAGE|TARGET", help=MISSING_HELP, show_default=False)
     ] = None,
     accepted: Annotated[
         Path | None,
@@ -151,14 +156,16 @@ def check(
                 )
         display.show("looking for cases")
         site_job = load_site_job(job)
-        case_format = get_task(site_job.learning.task).cases
+        task = get_task(site_job.learning.task)
+        lacking = {name: parse_missing(name, task, f"--missing {name}") for name in missing or ()}
         found = check_folder(
             folder,
             site_job,
-            convention=parse_convention(convention, case_format) if convention else None,
+            convention=parse_convention(convention, task.cases) if convention else None,
             patients_file=patients,
-            file_endings=parse_endings(file_ending or (), case_format),
-            missing_inputs=missing or (),
+            file_endings=parse_endings(file_ending or (), task.cases),
+            missing_inputs=[name for name, is_target in lacking.items() if not is_target],
+            missing_targets=[name for name, is_target in lacking.items() if is_target],
             accepted=accepted,
             state=state or default_state(),
             workers=workers or os.cpu_count() or 1,
@@ -226,5 +233,6 @@ def _print(found: DataCheck, *, show_cases: bool) -> None:
         f"{counted(found.patients, 'patient')} used "
         f"({counts['labeled']} labeled), {counts['left_out']} left out{more}"
     )
-    if found.sets:
-        console.print(f"{found.sets}.")
+    for sentence in (found.sets, found.targets):
+        if sentence:
+            console.print(f"{sentence}.")

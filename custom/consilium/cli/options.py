@@ -13,6 +13,7 @@ from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from consilium.data.case_format import CaseFormat
+    from consilium.tasks.base import Task
 
 CONVENTION_HELP: Final = (
     "What label values mean: the name of one of the task's label conventions; an unknown name lists "
@@ -20,8 +21,10 @@ CONVENTION_HELP: Final = (
 )
 
 MISSING_HELP: Final = (
-    "Image that a hospital doesn't acquire, by the task's name: cases without it are used, as in jobs whose "
-    "models learn to do without images. It is missing_inputs of a site's settings."
+    "What a hospital lacks, by the task's name; an unknown name lists them. An image that it doesn't "
+    "acquire: cases without it are used, as in jobs whose models learn to do without images. Or a target "
+    "that its labels don't distinguish: it trains and scores the others; state --convention as well. They "
+    "are missing_inputs and missing_targets of a site's settings."
 )
 SUBGROUPS_HELP: Final = (
     "CSV file of a hospital's subgroups, such as patient,age band,scanner; an evaluation of models reports "
@@ -162,6 +165,28 @@ def parse_endings(assignments: Iterable[str], case_format: CaseFormat) -> dict[s
         endings[kind].append(ending)
     case_format.check_endings(endings)
     return {kind: tuple(found) for kind, found in endings.items()}
+
+
+def parse_missing(name: str, task: Task, option: str) -> bool:
+    """Check a name given to `--missing`, and return whether it is a target and not an image.
+
+    Args:
+        name: The name.
+        task: The job's.
+        option: The option as it was typed, for messages.
+
+    Raises:
+        ConfigurationError: The task has no such image or target, or can't do without the image.
+    """
+    targets = [one.name for one in task.targets]
+    if name in targets:
+        return True
+    if name not in task.inputs:
+        raise ConfigurationError(
+            f"{option} names no image or target of {task.name}; known: {', '.join((*task.inputs, *targets))}"
+        )
+    task.cases.lacking([name])
+    return False
 
 
 def parse_convention(name: str, case_format: CaseFormat) -> str:

@@ -15,6 +15,7 @@ from consilium.cli.options import (
     MISSING_HELP,
     PATIENTS_HELP,
     parse_convention,
+    parse_missing,
 )
 from consilium.errors import ConfigurationError
 
@@ -55,7 +56,7 @@ Conventions = Annotated[
 ]
 MissingInputs = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=IMAGE", help=MISSING_HELP, show_default=False),
+    typer.Option(metavar="NAME=IMAGE|TARGET", help=MISSING_HELP, show_default=False),
 ]
 PatientsFiles = Annotated[
     list[str] | None,
@@ -115,7 +116,7 @@ def parse_conventions(
     return {**for_all, **{site: convention for site, convention in stated.items() if site}}
 
 
-def parse_missing(assignments: Iterable[str], sites: Iterable[str], task: Task) -> Missing:
+def parse_missing_at_sites(assignments: Iterable[str], sites: Iterable[str], task: Task) -> Missing:
     """Read `--missing SITE=NAME`, given as often as needed.
 
     Args:
@@ -126,7 +127,7 @@ def parse_missing(assignments: Iterable[str], sites: Iterable[str], task: Task) 
     Raises:
         ConfigurationError: One does not have this form, or a site or a name is unknown.
     """
-    names, targets = list(sites), [one.name for one in task.targets]
+    names = list(sites)
     missing = Missing()
     for assignment in assignments:
         site, equals, name = assignment.partition("=")
@@ -135,16 +136,9 @@ def parse_missing(assignments: Iterable[str], sites: Iterable[str], task: Task) 
                 f"--missing {assignment!r} is not of the form NAME=IMAGE or NAME=TARGET with the name of a "
                 f"site; named: {', '.join(names)}"
             )
-        if name in targets:
-            missing.targets[site] = (*missing.targets.get(site, ()), name)
-            continue
-        if name not in task.inputs:
-            raise ConfigurationError(
-                f"--missing {assignment!r} names no image or target of {task.name}; known: "
-                f"{', '.join((*task.inputs, *targets))}"
-            )
-        task.cases.lacking([name])
-        missing.inputs[site] = (*missing.inputs.get(site, ()), name)
+        is_target = parse_missing(name, task, f"--missing {assignment!r}")
+        of_kind = missing.targets if is_target else missing.inputs
+        of_kind[site] = (*of_kind.get(site, ()), name)
     return missing
 
 

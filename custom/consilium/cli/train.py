@@ -26,7 +26,7 @@ from consilium.cli.site_options import (
     PatientsFiles,
     parse_conventions,
     parse_files,
-    parse_missing,
+    parse_missing_at_sites,
     parse_sites,
 )
 from consilium.cli.terminal import LOADING, say_result
@@ -147,7 +147,7 @@ def train(
             task = get_task(TrainingJob.open(job, changes).learning.task)
             conventions = parse_conventions(convention or (), folders, task.cases)
             endings = parse_endings(file_ending or (), task.cases)
-            lacking = parse_missing(missing or (), folders, task)
+            lacking = parse_missing_at_sites(missing or (), folders, task)
         stated = device != "auto" or threads is not None
         machine = {"device": device, "cpu_threads": threads}
         done = run(

@@ -24,6 +24,7 @@ from consilium.site_check.folder import default_state
 from consilium.tasks import get_task
 from consilium.tasks.base import Task
 from consilium.tasks.learning_settings import LearningSettings
+from consilium.tasks.partial_labels import describe_missing_targets
 
 CASES = SiteCheck("dataset.cases", "Cases can be used")
 LABELS = SiteCheck("dataset.labels", "Label convention is known")
@@ -127,7 +128,8 @@ def _evaluate_unchecked(cohort: Cohort, site: SiteSettings, learning: LearningSe
         details[0] += f" --patients {shlex.quote(str(site.patients_file))}"
     for role, endings in site.file_endings.items():
         details[0] += "".join(f" --file-ending {shlex.quote(f'{role}={ending}')}" for ending in endings)
-    details[0] += "".join(f" --missing {name}" for name in site.missing_inputs)
+    lacking = (*site.missing_inputs, *site.missing_targets_of(get_task(learning.task)))
+    details[0] += "".join(f" --missing {name}" for name in lacking)
     patients = _labeled_patients(cohort)
     if not patients:
         return CASES.failed(seen, _remedy(cohort), data=data, cases=named)
@@ -193,12 +195,7 @@ def _evaluate_labels(cohort: Cohort, site: SiteSettings, task: Task) -> SiteFind
     missing = site.missing_targets_of(task)
     seen = f"{cohort.convention}, {source}"
     if missing:
-        kept = [one.name for one in task.targets if one.name not in missing]
-        seen = (
-            f"{seen}; without {' and '.join(missing)}, as the hospital agreed (missing_targets): it trains "
-            f"and scores {' and '.join(kept)} only, and declines jobs that evaluate models or aggregate "
-            "securely"
-        )
+        seen = f"{seen}. {describe_missing_targets(task.targets, missing)}"
     data = {"label_convention": cohort.convention, "missing_targets": list(missing)}
     doubts = [one for one in cohort.notices if one.code is DataCode.DOUBTFUL_CONVENTION]
     if not doubts:

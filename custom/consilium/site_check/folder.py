@@ -21,6 +21,7 @@ from consilium.learning.estimate import GIB, disk_need
 from consilium.report.data_check.page import DataCheck
 from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
+from consilium.tasks.partial_labels import check_missing_targets
 
 
 def default_state() -> Path:
@@ -50,6 +51,7 @@ def check_folder(
     patients_file: Path | None = None,
     file_endings: Mapping[str, Sequence[str]] | None = None,
     missing_inputs: Sequence[str] = (),
+    missing_targets: Sequence[str] = (),
     accepted: Path | None = None,
     state: Path | None = None,
     workers: int = 1,
@@ -76,6 +78,7 @@ def check_folder(
         patients_file: Which cases are of one patient; default: see `read_cohort`.
         file_endings: Endings of file names to read beside the known ones.
         missing_inputs: Images that the hospital doesn't acquire: cases without them are used.
+        missing_targets: Targets that the hospital's labels lack: it trains the others.
         accepted: A file of findings that the hospital accepts, see `AcceptedFindings`.
         state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
             Default: below the user's cache folder.
@@ -83,13 +86,21 @@ def check_folder(
         progress: Called with each case.
 
     Raises:
-        ConfigurationError: An image is none of the task's, `state` is in the dataset or can't be written, or
-            `accepted` can't be used.
+        ConfigurationError: An image or a target is none of the task's, the job's model needs all targets,
+            `state` is in the dataset or can't be written, or `accepted` can't be used.
     """
     state = state or default_state()
     require_outside(state, folder, "--state")
     accepted_findings = AcceptedFindings.read(accepted)
-    case_format = get_task(job.learning.task).cases
+    task = get_task(job.learning.task)
+    case_format = task.cases
+    check_missing_targets(task.targets, missing_targets)
+    if missing_targets and not job.learning.accepts_missing_targets:
+        raise ConfigurationError(
+            f"A site whose labels lack {' and '.join(missing_targets)} declines {job.name}: its model needs "
+            "all targets."
+        )
+    missing = tuple(one.name for one in task.targets if one.name in missing_targets)
     if missing_inputs:
         case_format = case_format.lacking(missing_inputs)
     index = SourceIndex(state)
@@ -114,14 +125,14 @@ def check_folder(
         )
     except FolderError as error:
         finding = Finding(code=error.code, case_id=None, detail=str(error))
-        return DataCheck(folder, job.name, job.learning.task, (finding,), None)
+        return DataCheck(folder, job.name, task.name, (finding,), None, missing)
     except OSError as error:
         raise ConfigurationError(
             f"Findings can't be kept in {state} ({error}). Name another folder with --state."
         ) from error
     against_job = case_format.checks.against_job(checked.checks, job.learning)
     findings = (*_whole_folder(checked, job, state), *checked.findings, *against_job)
-    return DataCheck(folder, job.name, job.learning.task, findings, checked)
+    return DataCheck(folder, job.name, task.name, findings, checked, missing)
 
 
 def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator[Finding]:

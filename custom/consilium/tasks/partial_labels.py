@@ -121,6 +121,21 @@ def partial_evaluation(evaluation: Evaluation, missing: Collection[str]) -> Eval
     return PartialEvaluation(evaluation, missing) if missing else evaluation
 
 
+def describe_missing_targets(targets: Sequence[Target], missing: Collection[str]) -> str:
+    """Return what a hospital does whose labels lack some targets, in words.
+
+    Args:
+        targets: The task's.
+        missing: Names of those that the hospital's labels lack.
+    """
+    kept = [one.name for one in targets if one.name not in missing]
+    return (
+        f"Without {' and '.join(missing)}, as the hospital agrees in missing_targets of its settings: it "
+        f"trains and scores {' and '.join(kept)} only, and declines jobs that evaluate models or aggregate "
+        "securely"
+    )
+
+
 def check_missing_targets(targets: Sequence[Target], missing: Collection[str]) -> None:
     """Check that targets can be missing at a hospital.
 

@@ -36,7 +36,7 @@ def test_json_has_counts_by_code_and_no_id_or_path(check, hospital):
     assert code == 1
     assert found.keys() == {
         *("format", "verdict", "job", "layout", "label_convention", "cases", "unknown_files", "accepted"),
-        *("findings", "sets"),
+        *("findings", "sets", "missing_targets"),
     }
     assert found["verdict"] == "cases_left_out"
     assert found["cases"] == {"used": 1, "labeled": 1, "left_out": 1}
@@ -57,6 +57,49 @@ def test_a_folder_with_two_readings_of_its_labels_can_not_be_used_until_it_says_
     assert code == 2
     assert [one["code"] for one in json.loads(out)["findings"]] == ["ambiguous_convention"]
     assert check(hospital.folder, "--convention", "brats-2018")[0] == 0
+
+
+def test_labels_without_a_region_are_asked_about_and_stated_with_missing(check, tmp_path):
+    hospital = Hospital(tmp_path / "data")
+    for name in "ABCDEF":
+        hospital.brats(name, values=(0, 1, 2))
+    for known in ((), ("--convention", "brats-2018")):
+        assert "don't distinguish a region, such as et, name it as well: --missing et" in " ".join(
+            check(hospital.folder, *known)[1].split()
+        )
+    page = tmp_path / "check.html"
+    options = ("--convention", "brats-2018", "--missing", "et")
+    code, out, _ = check(hospital.folder, *options, "--html", page)
+    assert code == 0
+    for text in (out, page.read_text()):
+        assert "it trains and scores tc and wt only" in " ".join(text.split())
+    assert "labels are brats-2018, without et" in page.read_text()
+    assert json.loads(check(hospital.folder, *options, "--json")[1])["missing_targets"] == ["et"]
+
+
+def test_whole_tumor_masks_can_be_trained_on_without_the_core(check, tmp_path):
+    hospital = Hospital(tmp_path / "data")
+    for name in "ABCDEF":
+        hospital.brats(name, values=(0, 2))
+    assert check(hospital.folder)[0] == 2
+    options = ("--convention", "brats-2018", "--missing", "tc", "--missing", "et")
+    code, out, _ = check(hospital.folder, *options)
+    assert code == 0
+    assert "6 cases of 6 patients used (6 labeled)" in out
+    assert "it trains and scores wt only" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (("T1",), "names no image or target of brain_tumor; known: t1, t1ce, t2, flair, tc, wt, et"),
+        (("tc", "wt", "et"), "have nothing to learn from; leave one out"),
+    ],
+)
+def test_what_can_not_be_missing_is_named(check, hospital, missing, said):
+    code, _, err = check(hospital.folder, *(word for one in missing for word in ("--missing", one)))
+    assert code == 2
+    assert said in " ".join(err.split())
 
 
 @pytest.mark.parametrize(("files", "finding"), [([], "folder_unusable"), (["a.dcm"], "unknown_layout")])

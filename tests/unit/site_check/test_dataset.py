@@ -204,8 +204,9 @@ def test_labels_without_a_region_are_asked_about_and_stated_once_the_hospital_ag
     assert "of tc, wt, et" in labels.remedy
     agreed = site.model_copy(update={"missing_targets": ("et",), "label_convention": "brats-2018"})
     (_, labels), _ = check_dataset(agreed, job.learning)
-    assert (
-        "without et, as the hospital agreed (missing_targets): it trains and scores tc and wt" in labels.seen
-    )
+    assert "Without et, as the hospital agrees in missing_targets" in labels.seen
+    assert "it trains and scores tc and wt only" in labels.seen
     assert labels.data["missing_targets"] == ["et"]
     assert "agree to train without it" not in (labels.remedy or "")
+    (cases, _), _ = check_dataset(agreed, job.learning)
+    assert cases.details == (f"consilium check {hospital.folder} --convention brats-2018 --missing et",)

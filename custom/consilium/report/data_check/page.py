@@ -20,6 +20,7 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
 from consilium.tasks import get_task
+from consilium.tasks.partial_labels import describe_missing_targets
 
 FORMAT: Final = 2
 """Raised when the meaning of a key in `DataCheck.as_json` changes."""
@@ -75,6 +76,7 @@ class DataCheck:
         task: What that job is to learn.
         findings: Everything that was found, of the folder and of its cases.
         checked: The cases; None where the folder as a whole can't be used.
+        missing_targets: Targets that the hospital's labels lack, in the task's order.
         created: Unix time in seconds.
     """
 
@@ -83,6 +85,7 @@ class DataCheck:
     task: str
     findings: tuple[Finding, ...]
     checked: CheckedCohort | None
+    missing_targets: tuple[str, ...] = ()
     created: float = field(default_factory=time.time)
 
     @property
@@ -121,7 +124,14 @@ class DataCheck:
             labels = counted(cohort.labels, "label")
             meaningful = any(case.labeled for case in cohort.cases)  # they mean one thing: no convention
             return labels if meaningful else f"{labels}, what their values mean is not known"
-        return f"labels are {cohort.convention}"
+        lacking = f", without {' and '.join(self.missing_targets)}" if self.missing_targets else ""
+        return f"labels are {cohort.convention}{lacking}"
+
+    @property
+    def targets(self) -> str:
+        """What follows from labels that lack targets, in a sentence; "" where they lack none."""
+        missing = self.missing_targets
+        return describe_missing_targets(get_task(self.task).targets, missing) if missing else ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -172,6 +182,7 @@ class DataCheck:
             "job": self.job,
             "layout": cohort.layout if cohort else None,
             "label_convention": cohort.convention if cohort else None,
+            "missing_targets": list(self.missing_targets),
             "cases": self.counts,
             "sets": self.sets,
             "unknown_files": len(cohort.unknown_files) if cohort else 0,
@@ -253,8 +264,7 @@ def _state_verdict(check: DataCheck) -> Iterator[str]:
         yield f"Ready: every case is used, {used} in all."
     if accepted := sum(len(group.cases) for group in check.accepted):
         yield f"Findings that the hospital looked at and accepted: {accepted}."
-    if check.sets:
-        yield f"{check.sets}."
+    yield from (f"{sentence}." for sentence in (check.sets, check.targets) if sentence)
 
 
 def _next_steps(check: DataCheck) -> Iterator[str]:

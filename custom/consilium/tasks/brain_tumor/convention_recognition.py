@@ -266,8 +266,8 @@ def how_to_state(convention: LabelConvention | None = None) -> str:
     return (
         f"State it after looking at a label: consilium check DIR --convention {name}; consilium simulate ... "
         f"--convention SITE={name}; on a site, the property label_convention of its scope in "
-        f"local/privacy.json.{allowed} If the labels don't distinguish a region, name it in missing_targets "
-        "there as well."
+        f"local/privacy.json.{allowed} If the labels don't distinguish a region, such as et, name it as "
+        "well: --missing et; --missing SITE=et; missing_targets."
     )
 
 
