@@ -26,6 +26,7 @@ def nothing_is_left_in_the_checkout() -> Iterator[None]:
 SECURITY = "tests/integration/security/test_"
 TOGETHER = {
     "tests/integration/test_policy.py": "tests/integration/test_healthy_run.py",
+    "tests/integration/test_poc_budget.py": "tests/integration/test_poc.py",
     "tests/integration/test_poc_interrupt.py": "tests/integration/test_poc.py",
     **{
         f"{SECURITY}{name}.py": f"{SECURITY}hostile_jobs.py"

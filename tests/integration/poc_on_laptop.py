@@ -125,14 +125,19 @@ def start_with_another_version(poc: RunningPoc, site: str, folder: Path) -> None
     installed = folder / f"consilium-{OTHER_VERSION}.dist-info/METADATA"
     installed.parent.mkdir()
     installed.write_text(f"Metadata-Version: 2.1\nName: consilium\nVersion: {OTHER_VERSION}\n")
-    kit = Poc(poc.out).kits / site
     stop_in_order(poc, site)
+    python_path = filter(None, [os.environ.get("PYTHONPATH")])
+    start_site(poc, site, {"PYTHONPATH": os.pathsep.join([str(folder), *python_path])})
+
+
+def start_site(poc: RunningPoc, site: str, variables: Mapping[str, str] | None = None) -> None:
+    """Start a site that was stopped or killed, as its hospital does, and wait until it has joined."""
+    kit = Poc(poc.out).kits / site
     joined, log = "Successfully registered client", kit / "log.txt"
     before = read_if_there(log).count(joined)
-    python_path = filter(None, [os.environ.get("PYTHONPATH")])
     subprocess.run(
         [str(kit / "startup/start.sh")],
-        env={**poc.environment(), "PYTHONPATH": os.pathsep.join([str(folder), *python_path])},
+        env={**poc.environment(), **(variables or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
