@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography.x509 import load_pem_x509_certificate
 from cryptography.x509.oid import NameOID
+from nvflare.apis.fl_exception import FLCommunicationError
 from nvflare.apis.job_def import DEFAULT_STUDY
 from nvflare.fuel.common.excepts import ConfigError
 from nvflare.fuel.flare_api.api_spec import (
@@ -125,7 +126,7 @@ def _log_in(kit: Path, study: str) -> Session:
             study=study,
             auto_login_max_tries=1,
         )
-    except NoConnection:
+    except (NoConnection, FLCommunicationError):  # the latter where it connects, and is too busy to answer
         raise ServerUnreachable(
             f"the server named in {kit}/startup/{_ADMIN_FILE} does not answer within {_CONNECT_SECONDS:g} s: "
             "is it started, does this machine reach its port, and is the kit of this federation?"

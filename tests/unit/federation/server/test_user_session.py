@@ -1,9 +1,16 @@
 import pytest
 from nvflare.apis.fl_constant import AdminCommandNames
-from nvflare.fuel.flare_api.api_spec import InternalError, JobNotRunning
+from nvflare.apis.fl_exception import FLCommunicationError
+from nvflare.fuel.flare_api.api_spec import InternalError, JobNotRunning, NoConnection
 
 from consilium.errors import ConfigurationError
-from consilium.federation.server.user_session import SessionError, open_session, read_job, read_running_jobs
+from consilium.federation.server.user_session import (
+    ServerUnreachable,
+    SessionError,
+    open_session,
+    read_job,
+    read_running_jobs,
+)
 
 RUNNING = "1a1812a6-4579-4ddb-b483-05741d55d642"
 ENDED = "64e0768a-8b1b-4485-b631-356669f074e3"
@@ -93,6 +100,20 @@ def test_a_server_that_lists_no_jobs_is_reported():
     session.list_jobs = lambda **_: (_ for _ in ()).throw(InternalError("no"))
     with pytest.raises(SessionError, match="does not list its jobs: no"):
         read_running_jobs(session)
+
+
+@pytest.mark.parametrize("failure", [NoConnection("down"), FLCommunicationError("timeout")])
+def test_a_server_that_is_down_or_too_busy_does_not_answer(tmp_path, monkeypatch, failure):
+    """`consilium poc submit` then asks again, and `consilium status` says so."""
+
+    def log_in(**_):
+        raise failure
+
+    monkeypatch.setattr("consilium.federation.server.user_session.new_secure_session", log_in)
+    monkeypatch.setattr("consilium.federation.server.user_session._check_kit", lambda kit: None)
+    monkeypatch.setattr("consilium.federation.server.user_session._user_of", lambda kit: "lead")
+    with pytest.raises(ServerUnreachable, match="does not answer"), open_session(tmp_path):
+        pass
 
 
 def test_a_damaged_kit_is_reported(tmp_path):
