@@ -8,7 +8,10 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
+
+_Marks: TypeAlias = "tuple[tuple[int, int, int] | None, ...]"
+"""Size and times of change of the file and of its log; None for a file that is not there."""
 
 PATIENCE_S: Final = 60.0
 """How long another process is waited for."""
@@ -31,6 +34,8 @@ class LedgerFile:
         """Device and number of the file that is open."""
         self._size = 0
         """Its bytes when it was last used; SQLite makes it no smaller."""
+        self._left: _Marks | None = None
+        """How the file and its log were left when it was last used."""
         self._checked: int | None = None
         """SQLite's count of what other connections have written, when the file was last checked."""
 
@@ -51,6 +56,10 @@ class LedgerFile:
     def connect(self) -> Iterator[sqlite3.Connection]:
         """Provide the open file; it is closed after any error, which undoes what was not committed.
 
+        It is opened again if anybody has written to it or its log since, also past SQLite, whose memory would
+        hide that: then it is checked as at the first use. Who writes in the same tick of the file system's
+        clock as this object, a few milliseconds, is found at the next opening only.
+
         Raises:
             OSError: It was replaced or shortened since it was opened, or can't be opened.
             sqlite3.Error: It can't be opened.
@@ -64,8 +73,11 @@ class LedgerFile:
                 raise OSError("it was replaced by another file while this process ran")
             elif found.st_size < self._size:
                 raise OSError("it was shortened while this process ran")
+            elif self._left != self._marks():
+                self.close()
+                self._connection, self._opened = self._open(), identity
             yield self._connection
-            self._size = self.path.stat().st_size
+            self._size, self._left = self.path.stat().st_size, self._marks()
         except BaseException:
             self.close()
             raise
@@ -92,6 +104,17 @@ class LedgerFile:
         if self._connection is not None:
             self._connection.close()
         self._connection = self._opened = self._checked = None
+
+    def _marks(self) -> _Marks:
+        marks: list[tuple[int, int, int] | None] = []
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                marks.append(None)
+            else:
+                marks.append((found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        return tuple(marks)
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

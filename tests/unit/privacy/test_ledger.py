@@ -366,6 +366,53 @@ def test_a_ledger_that_another_process_keeps_is_not_waited_for_without_end(paid,
         refuses(paid, "another process has used it")
 
 
+def test_a_full_disk_pays_for_nothing_that_is_trained_and_loses_nothing(paid, monkeypatch):
+    """Each write fails in turn, as on a full disk: a payment is refused, or it is there."""
+    one = ledger(paid)
+    one.pay(payment(3))
+    with sqlite3.connect(paid / LEDGER_FILE) as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connect = sqlite3.connect
+
+    def full(*args, **kwargs):
+        opened = connect(*args, **kwargs)
+        opened.execute(f"PRAGMA max_page_count = {pages}")
+        return opened
+
+    one.close()
+    monkeypatch.setattr("sqlite3.connect", full)
+    refused, paid_rounds = [], 0
+    for round_index in range(4, 60):
+        try:
+            one.pay(payment(round_index, f"p{round_index}"))
+            paid_rounds += 1
+        except SiteRefusal as refusal:
+            refused.append((refusal.code, "database or disk is full" in str(refusal)))
+    assert set(refused) == {(RefusalCode.PRIVACY_LEDGER, True)}
+    monkeypatch.undo()
+    assert len(ledger(paid).read().entries) == 4 + paid_rounds
+
+
+def test_a_full_disk_for_the_heads_alone_leaves_a_ledger_that_counts_the_payment(paid, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.pwrite", full)
+        with pytest.raises(SiteRefusal, match="No space left") as refused:
+            ledger(paid).pay(payment(3))
+    assert refused.value.code is RefusalCode.PRIVACY_LEDGER
+    assert ledger(paid).pay(payment(3)).attempt == 2
+    assert len((paid / HEADS_FILE).read_text().splitlines()) == 6
+
+
+def test_a_clock_that_is_set_back_changes_nothing(paid, monkeypatch):
+    monkeypatch.setattr("consilium.privacy.ledger._now", lambda: "1999-01-01T00:00:00+00:00")
+    one = ledger(paid)
+    assert one.pay(payment(0)).attempt == 2
+    assert [entry.round_index for entry in ledger(paid).read().entries] == [0, 1, 2, 0]
+
+
 def test_a_folder_that_can_not_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SiteRefusal, match=r"FileExistsError|NotADirectoryError") as refused:
@@ -414,6 +461,36 @@ def test_what_was_verified_before_is_verified_again_once_somebody_else_has_writt
     tamper(paid, query)
     with pytest.raises(SiteRefusal, match=problem):
         one.pay(payment(4))
+
+
+@pytest.mark.parametrize("name", [LEDGER_FILE, LOG_FILE])
+def test_bytes_that_are_overwritten_in_an_open_ledger_are_found_at_the_next_payment(paid, name):
+    """Past SQLite, which would go on with what it remembers of the file."""
+    one = ledger(paid)
+    for round_index in range(3, 40):  # more than the one page that the log has
+        one.pay(payment(round_index))
+    one.close()
+    one.pay(payment(40))
+    path = paid / name
+    content = path.read_bytes()
+    changed = content.replace(b'"steps":40', b'"steps":10')
+    assert changed != content
+    later_than(path, path.stat().st_ctime_ns)
+    with path.open("r+b") as file:
+        file.write(changed)
+    for use in (lambda: one.pay(payment(41)), ledger(paid).read):
+        with pytest.raises(SiteRefusal, match="is damaged") as refused:
+            use()
+        assert refused.value.code is RefusalCode.PRIVACY_LEDGER
+
+
+def later_than(path: Path, time_ns: int) -> None:
+    """Wait for the file system's clock to tick."""
+    probe = path.with_name("probe")
+    while True:
+        probe.touch()
+        if probe.stat().st_ctime_ns > time_ns:
+            return
 
 
 def test_a_ledger_removed_while_a_job_runs_is_refused_and_not_replaced(paid):
