@@ -17,7 +17,7 @@ import numpy as np
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.privacy.mechanism import LARGEST_NOISE, SMALLEST_NOISE, SampledGaussian, compose
+from consilium.privacy.mechanism import LARGEST_NOISE, MOST_STEPS, SMALLEST_NOISE, SampledGaussian, compose
 
 SMALLEST_DELTA: Final = 1e-10
 
@@ -112,6 +112,10 @@ def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, st
     """
     if not (epsilon > 0 and math.isfinite(epsilon)):
         raise ConfigurationError(f"epsilon is {epsilon:g}; allowed: a number more than 0")
+    if not 1 <= steps <= MOST_STEPS:
+        raise ConfigurationError(
+            f"the job has {steps:,} steps in all its rounds; allowed: 1 to {MOST_STEPS:,}"
+        )
     return _noise_multiplier(epsilon, delta, sampling_rate, steps)
 
 
@@ -196,7 +200,8 @@ def _noise_multiplier(epsilon: float, delta: float, rate: float, steps: int) -> 
             [SampledGaussian(noise_multiplier=noise, sampling_rate=rate, steps=steps)], delta
         )
 
-    if spent(LARGEST_NOISE) > epsilon:
+    largest = SampledGaussian(noise_multiplier=LARGEST_NOISE, sampling_rate=rate, steps=steps)
+    if not is_within([largest], delta, epsilon):  # a grid for so little takes a minute
         raise ConfigurationError(
             f"{counted(steps, 'step')} with a sampling rate of {rate:g} can't stay within an epsilon of "
             f"{epsilon:g} at a delta of {delta:g}, however large the noise; allow more, or take fewer steps"

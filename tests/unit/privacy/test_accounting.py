@@ -12,7 +12,7 @@ from scipy.stats import norm
 from consilium.errors import ConfigurationError
 from consilium.privacy import accounting
 from consilium.privacy.accounting import epsilon_spent, find_noise_multiplier
-from consilium.privacy.mechanism import SampledGaussian
+from consilium.privacy.mechanism import MOST_STEPS, SampledGaussian
 
 REFERENCE = json.loads(Path(__file__).with_name("dp_accounting.json").read_text())
 """Written by `benchmarks/accounting.py write`, in an environment with dp-accounting 0.6.0."""
@@ -120,3 +120,21 @@ def test_a_promise_that_no_noise_keeps_is_refused_with_its_numbers():
 def test_an_epsilon_that_is_none_is_refused(epsilon):
     with pytest.raises(ConfigurationError, match="epsilon is"):
         find_noise_multiplier(epsilon, 1e-3, 0.1, 10)
+
+
+@pytest.mark.parametrize("steps", [0, MOST_STEPS + 1])
+def test_a_number_of_steps_that_no_job_has_is_refused_in_words(steps):
+    with pytest.raises(ConfigurationError, match=f"the job has {steps:,} steps in all its rounds; allowed"):
+        find_noise_multiplier(3.0, 1e-3, 0.1, steps)
+
+
+def test_no_grid_is_computed_for_more_noise_than_any_job_has(monkeypatch):
+    """Its mesh would be as fine as there is: a minute, in which the site seems to hang."""
+    gridded = []
+    monkeypatch.setattr(
+        "consilium.privacy.accounting._by_grid",
+        lambda mechanisms, delta, bound: gridded.append(mechanisms[0].noise_multiplier) or bound,
+    )
+    noise = find_noise_multiplier(3.0, 1.1e-3, 0.11, 77)
+    assert gridded
+    assert max(gridded) < 10 * noise
