@@ -11,7 +11,7 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.participant.withdrawals import Withdrawals
 from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import PrivacyLedger
-from consilium.privacy.ledger_entry import LedgerContent, LedgerEntry, Withdrawal
+from consilium.privacy.ledger_entry import LedgerAddition, LedgerContent, LedgerEntry
 from consilium.privacy.promise import PrivacyLevel
 from consilium.privacy.spending import (
     PatientGroup,
@@ -227,7 +227,7 @@ def _note(content: LedgerContent, place: int) -> WithdrawalNote:
     withdrawal = content.withdrawals[place]
     members, at = content.sets[withdrawal.patients], content.events.index(withdrawal)
 
-    def trained_on(events: Sequence[LedgerEntry | Withdrawal]) -> int:
+    def trained_on(events: Sequence[LedgerAddition]) -> int:
         sets = [content.sets[one.patients] for one in events if isinstance(one, LedgerEntry)]
         return len(members & frozenset().union(*sets))
 

@@ -16,6 +16,7 @@ from consilium.participant.answer_audit import discloses, extend_basis
 from consilium.participant.answer_groups import complete_groups, regroup
 from consilium.participant.pseudonyms import Pseudonyms
 from consilium.participant.register_content import KEY_FILE, RegisterContent, restore_remedy
+from consilium.privacy.ledger_entry import case_link
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,10 @@ class PatientRegister:
     def pseudonym(self, patient: str) -> str:
         """Return a patient's pseudonym in the register."""
         return self._names.patient(patient)
+
+    def link(self, patient: str, case: str) -> str:
+        """Return the link between a patient and a case, as the privacy ledger has it; see `case_link`."""
+        return case_link(self.pseudonym(patient), self._names.case(case))
 
     def copy(self) -> PatientRegister:
         """Return a copy for trials, whose decisions are not stored."""

@@ -70,6 +70,7 @@ class PrivacyPayments:
         self._promise = algorithm.promise()
         register = read_register(site)
         self._patients = frozenset(register.pseudonym(case.patient) for case in data.train)
+        self._links = frozenset(register.link(case.patient, case.id) for case in data.train)
         self._withdrawn = frozenset(map(register.pseudonym, data.withdrawn))
         self._ledger = PrivacyLedger(site.state_dir, register.ledger_key)
 
@@ -112,6 +113,7 @@ class PrivacyPayments:
             mechanisms=() if plan is None else plan.each_round,
             delta=None if plan is None else plan.delta,
             patients=self._patients,
+            links=self._links,
         )
 
         def allow(content: LedgerContent) -> None:
@@ -148,7 +150,7 @@ class PrivacyPayments:
     ) -> None:
         demand, level = self._demand, self._promise.level
         training = content.of_training(self._job, self._run)
-        groups = group_patients(content, among=self._patients, entries=training)
+        groups = group_patients(content, among=self._patients, entries=training, links=self._links)
         # A plan is for the rounds that the server names. It may name others later, or repeat rounds at will.
         _require(
             groups,
@@ -161,7 +163,7 @@ class PrivacyPayments:
             allowed = f"the epsilon that it allows a job, with {what}"
             _require(groups, more, demand.delta, demand.job_epsilon, allowed)
         if demand.epsilon is not None:
-            groups = group_patients(content, among=self._patients)
+            groups = group_patients(content, among=self._patients, links=self._links)
             budget = f"a patient's privacy budget here, with {what}"
             _require(groups, more, demand.delta, demand.epsilon, budget)
 

@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from consilium.data.files import private_folder
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.privacy.ledger_entry import (
+    CaseLinks,
+    LedgerAddition,
     LedgerContent,
     LedgerEntry,
     LedgerStart,
@@ -112,6 +114,10 @@ class PrivacyLedger:
                 content = self._verify(connection)
                 allow(content)
                 text, patients = write_patients(payment.patients)
+                additions: list[tuple[LedgerAddition, str]] = []
+                if new := set(payment.links) - content.links:
+                    links, name = write_patients(new)
+                    additions.append((CaseLinks(time=_now(), patients=name), links))
                 entry = LedgerEntry(
                     time=_now(),
                     job=payment.job,
@@ -123,7 +129,7 @@ class PrivacyLedger:
                     patients=patients,
                     unit=payment.unit,
                 )
-                self._enter(connection, content, entry, text)
+                self._enter(connection, content, [*additions, (entry, text)])
                 return entry
 
     def withdraw(self, patients: Collection[str]) -> None:
@@ -145,23 +151,25 @@ class PrivacyLedger:
                 more = set(patients) - content.withdrawn
                 if more:
                     text, name = write_patients(more)
-                    self._enter(connection, content, Withdrawal(time=_now(), patients=name), text)
+                    self._enter(connection, content, [(Withdrawal(time=_now(), patients=name), text)])
 
     def _enter(
         self,
         connection: sqlite3.Connection,
         content: LedgerContent,
-        entry: LedgerEntry | Withdrawal,
-        patients: str,
+        additions: Sequence[tuple[LedgerAddition, str]],
     ) -> None:
-        """Write an entry, and its set of patients where the ledger lacks it."""
+        """Write entries together, each with its set of patients where the ledger lacks it."""
+        hashes, known = list(content.hashes), set(content.sets)
         connection.execute("BEGIN IMMEDIATE")
-        if entry.patients not in content.sets:
-            connection.execute("INSERT INTO patient_sets VALUES (?, ?)", (entry.patients, patients))
-        sequence, head = self._insert(connection, content.hashes, entry.model_dump_json())
+        for entry, patients in additions:
+            if entry.patients not in known:
+                connection.execute("INSERT INTO patient_sets VALUES (?, ?)", (entry.patients, patients))
+                known.add(entry.patients)
+            hashes.append(self._insert(connection, hashes, entry.model_dump_json())[1])
         connection.execute("COMMIT")
-        self._seen = (*content.hashes, head)
-        self._heads.append(sequence, [head])
+        self._seen = tuple(hashes)
+        self._heads.append(len(content.hashes), hashes[len(content.hashes) :])
 
     def _absent(self) -> bool:
         """Whether nothing was ever paid here: neither file holds anything."""

@@ -45,6 +45,21 @@ class Withdrawal(Settings):
     patients: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+class CaseLinks(Settings):
+    """Cases of patients that the ledger has not had yet: entered with the first payment of these patients.
+
+    A patient to whom a hospital gives another id later is recognized by the cases.
+
+    Attributes:
+        time: When, in UTC.
+        patients: Hash of a set of links; see `case_link`.
+    """
+
+    kind: Literal["cases"] = "cases"
+    time: str = Field(max_length=32)
+    patients: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 class LedgerEntry(Settings):
     """Payment for the mechanisms of one attempt at a round; it is there before their first step.
 
@@ -87,6 +102,7 @@ class Payment:
         delta: See `LedgerEntry`.
         patients: Pseudonyms of the patients whose data are used; at least one.
         unit: See `LedgerEntry`.
+        links: Cases of these patients; see `case_link`.
     """
 
     job: str
@@ -96,9 +112,13 @@ class Payment:
     delta: float | None
     patients: Collection[str]
     unit: ProtectedUnit = "patient"
+    links: Collection[str] = ()
 
 
-LedgerEvent: TypeAlias = Annotated[LedgerStart | Withdrawal | LedgerEntry, Field(discriminator="kind")]
+LedgerAddition: TypeAlias = Withdrawal | CaseLinks | LedgerEntry
+"""What follows the start of a ledger."""
+
+LedgerEvent: TypeAlias = Annotated[LedgerStart | LedgerAddition, Field(discriminator="kind")]
 """What an entry of a ledger can be."""
 
 _EVENT: Final[TypeAdapter[LedgerEvent]] = TypeAdapter(LedgerEvent)
@@ -118,12 +138,12 @@ class LedgerContent:
     """All that a ledger holds.
 
     Attributes:
-        events: Payments and withdrawals, in their order.
-        sets: Sets of patients' pseudonyms, by hash.
+        events: Payments, withdrawals and links of cases, in their order.
+        sets: Sets of patients' pseudonyms, or of links, by hash.
         hashes: Keyed hashes of all entries, the start's first.
     """
 
-    events: Sequence[LedgerEntry | Withdrawal]
+    events: Sequence[LedgerAddition]
     sets: dict[str, frozenset[str]]
     hashes: Sequence[str] = ()
 
@@ -141,6 +161,13 @@ class LedgerContent:
     def withdrawn(self) -> frozenset[str]:
         """Pseudonyms of all patients who withdrew."""
         return frozenset().union(*(self.sets[one.patients] for one in self.withdrawals))
+
+    @cached_property
+    def links(self) -> frozenset[str]:
+        """Links of all cases of patients who paid; see `case_link`."""
+        return frozenset().union(
+            *(self.sets[one.patients] for one in self.events if isinstance(one, CaseLinks))
+        )
 
     @property
     def head(self) -> str:
@@ -160,23 +187,22 @@ class LedgerContent:
         Args:
             ids: Ids of jobs of the training, as far as they are known.
         """
-        known = set(ids)
-        while (
-            more := {
-                name
-                for one in self.entries
-                if one.job in known or one.run in known
-                for name in (one.job, one.run)
-            }
-            - known
-        ):
-            known |= more
+        known = self._jobs_of_training(ids)
         return tuple(one for one in self.entries if one.job in known)
 
     def attempts(self, payment: Payment) -> int:
         """Return how often the training of a payment has begun its round."""
-        training = [one for one in self.of_training(payment.job, payment.run) if one.unit == payment.unit]
-        return sum(one.round_index == payment.round_index for one in training)
+        known = self._jobs_of_training((payment.job, payment.run))
+        return sum(
+            one.round_index == payment.round_index and one.job in known and one.unit == payment.unit
+            for one in self.entries
+        )
+
+    def _jobs_of_training(self, ids: Collection[str]) -> set[str]:
+        known, pairs = set(ids), {(one.job, one.run) for one in self.entries}
+        while more := {name for pair in pairs if not known.isdisjoint(pair) for name in pair} - known:
+            known |= more
+        return known
 
     def of_unit(self, unit: ProtectedUnit) -> tuple[LedgerEntry, ...]:
         """Return the payments of mechanisms that hide a unit."""
@@ -194,6 +220,20 @@ def chain_hash(key: bytes, former: str, sequence: int, content: str) -> str:
     """
     text = f"{former}\0{sequence}\0{content}".encode()
     return hmac.digest(key, _PERSON + text, "sha256").hex()
+
+
+def case_link(patient: str, case: str) -> str:
+    """Return the link between a patient and a case, as a ledger has it.
+
+    Args:
+        patient: The patient's pseudonym.
+        case: The case's.
+
+    Example:
+        >>> case_link("5f0c", "a7b1")
+        '5f0c a7b1'
+    """
+    return f"{patient} {case}"
 
 
 def write_patients(patients: Collection[str]) -> tuple[str, str]:

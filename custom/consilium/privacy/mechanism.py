@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -47,9 +48,33 @@ class SampledGaussian(Settings):
             steps=self.steps * times,
         )
 
+    def of_several(self, number: int) -> SampledGaussian:
+        """Return a mechanism that bounds what is released of one person who was counted as several patients.
+
+        Together they are in a step's sample if one of them is, and change the sum by at most `number`
+        sensitivities.
+
+        Args:
+            number: How many patients, at least 1.
+
+        Example:
+            >>> twice = SampledGaussian(noise_multiplier=2, sampling_rate=0.1, steps=40).of_several(2)
+            >>> twice.noise_multiplier, twice.sampling_rate
+            (1.0, 0.2)
+        """
+        noise = self.noise_multiplier / number
+        if noise >= SMALLEST_NOISE:
+            rate = min(1.0, number * self.sampling_rate)
+            return SampledGaussian(noise_multiplier=noise, sampling_rate=rate, steps=self.steps)
+        # So many releases of the smallest noise there is have at least as much; any limit is far below.
+        times = math.ceil((SMALLEST_NOISE / noise) ** 2)
+        return SampledGaussian(noise_multiplier=SMALLEST_NOISE, steps=min(self.steps * times, MOST_STEPS))
+
 
 def compose(mechanisms: Iterable[SampledGaussian]) -> tuple[SampledGaussian, ...]:
     """Merge mechanisms that differ in their steps only, in an order that depends on the mechanisms alone.
+
+    More than `MOST_STEPS` are several mechanisms.
 
     Example:
         >>> one = SampledGaussian(noise_multiplier=2, sampling_rate=0.1, steps=40)
@@ -61,6 +86,7 @@ def compose(mechanisms: Iterable[SampledGaussian]) -> tuple[SampledGaussian, ...
         kind = (one.noise_multiplier, one.sampling_rate)
         steps[kind] = steps.get(kind, 0) + one.steps
     return tuple(
-        SampledGaussian(noise_multiplier=noise, sampling_rate=rate, steps=number)
+        SampledGaussian(noise_multiplier=noise, sampling_rate=rate, steps=min(number - first, MOST_STEPS))
         for (noise, rate), number in sorted(steps.items())
+        for first in range(0, number, MOST_STEPS)
     )

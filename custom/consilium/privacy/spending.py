@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -40,30 +40,58 @@ def group_patients(
     *,
     among: Collection[str] | None = None,
     entries: Iterable[LedgerEntry] | None = None,
+    links: Collection[str] = (),
 ) -> tuple[PatientGroup, ...]:
     """Group patients by what was released about them, of mechanisms that hide a patient.
 
+    Pseudonyms that share a case, now or at any payment, count as one person: a hospital may give a patient
+    another id, or find that two patients are one. Where several of them paid for a round, the person was in
+    it several times; see `SampledGaussian.of_several`.
+
     Args:
         content: A ledger's.
-        among: Patients to group, with those that have not spent anything; None for all that the ledger has.
+        among: Patients to group, with those that have not spent anything; None for all that the ledger has,
+            each person by one of the pseudonyms.
         entries: Count these payments of the ledger only; None for all.
+        links: Cases that patients have now; see `case_link`.
     """
     by_set: dict[str, list[LedgerEntry]] = defaultdict(list)
     for entry in content.entries if entries is None else entries:
         if entry.unit == "patient":
             by_set[entry.patients].append(entry)
-    memberships: dict[str, list[str]] = {patient: [] for patient in among or ()}
+    person = _find_persons(content.links.union(links))
+    shares: dict[str, Counter[str]] = defaultdict(Counter)
+    """By person: how many of its pseudonyms each set of patients has."""
     for name in by_set:
-        members = content.sets[name]
-        for patient in members if among is None else members.intersection(memberships):
-            memberships.setdefault(patient, []).append(name)
-    groups: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for patient, names in memberships.items():
-        groups[tuple(names)].add(patient)
+        for patient in content.sets[name]:
+            shares[person.get(patient, patient)][name] += 1
+    groups: dict[frozenset[tuple[str, int]], set[str]] = defaultdict(set)
+    for patient in shares.keys() if among is None else set(among):
+        groups[frozenset(shares.get(person.get(patient, patient), Counter()).items())].add(patient)
     return tuple(
-        _group(patients, [entry for name in names for entry in by_set[name]])
-        for names, patients in groups.items()
+        _group(patients, [(entry, number) for name, number in sorted(counts) for entry in by_set[name]])
+        for counts, patients in groups.items()
     )
+
+
+def _find_persons(links: Collection[str]) -> dict[str, str]:
+    """Return one pseudonym for all patients that share cases, directly or through others."""
+    by_case: dict[str, list[str]] = defaultdict(list)
+    for link in sorted(links):
+        patient, case = link.split()
+        by_case[case].append(patient)
+    person: dict[str, str] = {}
+
+    def find(patient: str) -> str:
+        while (other := person.get(patient, patient)) != patient:
+            patient = other
+        return patient
+
+    for patients in by_case.values():
+        for patient in patients[1:]:
+            first, second = sorted((find(patients[0]), find(patient)))
+            person[second] = first
+    return {patient: find(patient) for patient in person}
 
 
 def hospital_mechanisms(content: LedgerContent) -> tuple[SampledGaussian, ...]:
@@ -72,7 +100,7 @@ def hospital_mechanisms(content: LedgerContent) -> tuple[SampledGaussian, ...]:
     Args:
         content: A ledger's.
     """
-    return _mechanisms(content.of_unit("hospital"))
+    return compose(each for entry in content.of_unit("hospital") for each in entry.mechanisms)
 
 
 def largest_epsilon(
@@ -89,10 +117,13 @@ def largest_epsilon(
     return max((group.epsilon(delta, more=more) for group in groups), default=0.0)
 
 
-def _group(patients: Collection[str], entries: Sequence[LedgerEntry]) -> PatientGroup:
-    bounded = all(entry.mechanisms for entry in entries)
-    return PatientGroup(frozenset(patients), _mechanisms(entries), bounded)
-
-
-def _mechanisms(entries: Iterable[LedgerEntry]) -> tuple[SampledGaussian, ...]:
-    return compose(mechanism for entry in entries for mechanism in entry.mechanisms)
+def _group(patients: Collection[str], entries: Sequence[tuple[LedgerEntry, int]]) -> PatientGroup:
+    return PatientGroup(
+        frozenset(patients),
+        compose(
+            each if number == 1 else each.of_several(number)
+            for entry, number in entries
+            for each in entry.mechanisms
+        ),
+        bounded=all(entry.mechanisms for entry, _ in entries),
+    )

@@ -25,8 +25,14 @@ DELTA = 1e-4
 
 @dataclass(frozen=True)
 class OfPatient:
+    """A case; each patient has one, unless a test says otherwise."""
+
     patient: str
-    id: str = "case"
+    case: str | None = None
+
+    @property
+    def id(self) -> str:
+        return f"case of {self.patient}" if self.case is None else self.case
 
 
 def cost(rounds: int) -> float:

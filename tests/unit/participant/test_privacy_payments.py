@@ -67,6 +67,21 @@ def test_a_site_with_budget_for_five_rounds_stops_in_the_sixth(hospital):
     assert len(ledger(site).read().entries) == 5
 
 
+def test_two_jobs_that_run_at_once_share_one_budget(hospital):
+    """Each was admitted when the other had not paid."""
+    site = hospital(epsilon=FIVE_ROUNDS)
+    jobs = [payments(site, job=name) for name in ("job-1", "a copy of it")]
+    for job in jobs:
+        job.admit(4, left=4)
+    for index in range(2):
+        for job in jobs:
+            job.pay(Schedule(index, 4))
+    jobs[0].pay(Schedule(2, 4))
+    for job in jobs:
+        refused(lambda job=job: job.pay(Schedule(2, 4)))
+    assert len(ledger(site).read().entries) == 5
+
+
 def test_a_new_job_and_a_new_process_do_not_make_it_forget(hospital):
     site = hospital(epsilon=FIVE_ROUNDS)
     for index in range(5):

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from consilium.privacy.mechanism import SampledGaussian, compose
+from consilium.privacy.accounting import epsilon_spent
+from consilium.privacy.mechanism import MOST_STEPS, SMALLEST_NOISE, SampledGaussian, compose
 
 mechanisms = st.builds(
     SampledGaussian,
@@ -42,3 +43,30 @@ def test_a_round_repeated_is_as_many_steps():
 def test_a_mechanism_outside_its_limits_is_none(wrong):
     with pytest.raises(ValidationError):
         SampledGaussian(**{"noise_multiplier": 1.0, "sampling_rate": 0.1, "steps": 1} | wrong)
+
+
+def test_one_person_who_was_several_patients_is_bounded_from_above():
+    """In a step of everybody, by half the noise; in a sample, also at the rate of either of two."""
+    everybody = SampledGaussian(noise_multiplier=4.0, steps=10)
+    assert everybody.of_several(2) == SampledGaussian(noise_multiplier=2.0, steps=10)
+    sampled = SampledGaussian(noise_multiplier=4.0, sampling_rate=0.3, steps=10)
+    exact = SampledGaussian(noise_multiplier=2.0, sampling_rate=1 - 0.7**2, steps=10)
+    assert epsilon_spent([sampled.of_several(2)], 1e-4) >= epsilon_spent([exact], 1e-4)
+    assert sampled.of_several(5).sampling_rate == 1.0
+
+
+def test_hardly_any_noise_is_still_a_bound_for_several_patients():
+    weak = SampledGaussian(noise_multiplier=0.03, steps=2)
+    several = weak.of_several(6)
+    assert several.noise_multiplier == SMALLEST_NOISE
+    # Plain releases compose by steps / noise**2.
+    assert several.steps / several.noise_multiplier**2 >= 2 / 0.005**2
+
+
+def test_more_steps_than_a_mechanism_holds_are_counted_in_several():
+    many = SampledGaussian(noise_multiplier=50.0, sampling_rate=0.01, steps=MOST_STEPS)
+    assert [one.steps for one in compose([many, many, many.model_copy(update={"steps": 5})])] == [
+        MOST_STEPS,
+        MOST_STEPS,
+        5,
+    ]
