@@ -113,9 +113,7 @@ def find_noise_multiplier(epsilon: float, delta: float, sampling_rate: float, st
     if not (epsilon > 0 and math.isfinite(epsilon)):
         raise ConfigurationError(f"epsilon is {epsilon:g}; allowed: a number more than 0")
     if not 1 <= steps <= MOST_STEPS:
-        raise ConfigurationError(
-            f"the job has {steps:,} steps in all its rounds; allowed: 1 to {MOST_STEPS:,}"
-        )
+        raise ConfigurationError(f"the steps of all rounds are {steps:,}; allowed: 1 to {MOST_STEPS:,}")
     return _noise_multiplier(epsilon, delta, sampling_rate, steps)
 
 

@@ -124,7 +124,7 @@ def test_an_epsilon_that_is_none_is_refused(epsilon):
 
 @pytest.mark.parametrize("steps", [0, MOST_STEPS + 1])
 def test_a_number_of_steps_that_no_job_has_is_refused_in_words(steps):
-    with pytest.raises(ConfigurationError, match=f"the job has {steps:,} steps in all its rounds; allowed"):
+    with pytest.raises(ConfigurationError, match=f"the steps of all rounds are {steps:,}; allowed"):
         find_noise_multiplier(3.0, 1e-3, 0.1, steps)
 
 

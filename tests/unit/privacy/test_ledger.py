@@ -465,7 +465,7 @@ def test_what_was_verified_before_is_verified_again_once_somebody_else_has_writt
 
 @pytest.mark.parametrize("name", [LEDGER_FILE, LOG_FILE])
 def test_bytes_that_are_overwritten_in_an_open_ledger_are_found_at_the_next_payment(paid, name):
-    """Past SQLite, which would go on with what it remembers of the file."""
+    """Past SQLite, which would use what it remembers of the file."""
     one = ledger(paid)
     for round_index in range(3, 40):  # more than the one page that the log has
         one.pay(payment(round_index))
