@@ -27,7 +27,7 @@ class AttackResult(Record):
     steps: MinimumCount = Field(description="Local steps of the update.")
     sites: MinimumCount = Field(default=1, description="In the sum that the attacker sees; 1: one update.")
     epsilon: Annotated[Finite, Field(gt=0)] | None = Field(
-        default=None, description="Of the job; null without noise."
+        default=None, description="Of the attacked steps alone; null without noise."
     )
     compressed: bool = False
     measure: Label
@@ -97,14 +97,17 @@ def describe_attacks(kind: TrainingFacts, site: SiteFacts, measured: AttackResul
         yield "None was measured with this kind of protection."
     for one in nearest:
         chance = "" if one.chance is None else f"; guessing reaches {one.chance:.2g}"
-        noise = "no noise" if one.epsilon is None else f"epsilon {one.epsilon:g}"
+        noise = "no noise" if one.epsilon is None else f"epsilon {one.epsilon:g} for these steps alone"
         seen = "" if one.sites == 1 else f", in a sum of {counted(one.sites, 'site')}"
         yield (
             f"{one.attack[:1].upper()}{one.attack[1:]}, {counted(one.patients, 'patient')}, "
             f"{counted(one.steps, 'step')}, {noise}{seen}: {one.measure} {one.value:.2g} ({one.worse_is} is "
             f"worse for the patient{chance}; {counted(one.repetitions, 'repetition')})."
         )
-    yield f"Measured by “{measured.command}”; other data, networks and attacks give other figures."
+    yield (
+        f"Measured by “{measured.command}” on synthetic patients. An attack that found nothing shows that "
+        "this attack failed, not that every attack does; other data, networks and attacks give other figures."
+    )
 
 
 def _rank(one: AttackResult, kind: TrainingFacts, site: SiteFacts) -> tuple[bool, float, int, int, int]:

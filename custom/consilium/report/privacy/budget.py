@@ -33,7 +33,11 @@ def describe_budget(job: JobFacts, site: SiteFacts) -> Iterator[str]:
     yield from _ledger(site)
     yield from _hospital(site)
     if site.withdraws:
-        yield "Patients on its list of withdrawals (withdrawn_patients) are read by no job any more."
+        yield (
+            "No job that begins from now on uses a case of a patient on its list of withdrawals "
+            "(withdrawn_patients); one that runs continues with the cases that it began with. As long as "
+            "their files are in the folder, label files are opened to determine what label values mean."
+        )
 
 
 def _ledger(site: SiteFacts) -> Iterator[str]:

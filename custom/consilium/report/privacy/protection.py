@@ -47,6 +47,11 @@ def _guarantee(kind: TrainingFacts, epsilon: float) -> Iterator[str]:
     )
     yield f"Epsilon is at most {epsilon:g} for the whole job, all rounds together; delta is {delta}."
     yield (
+        "A round that is repeated, after a crash or because the server asks again, spends again. The "
+        f"hospital's ledger stops the job at an epsilon of {kind.promise.level.most:g}, the limit of its "
+        "level, at the latest; earlier where the hospital limits a job or all jobs (job_epsilon, epsilon)."
+    )
+    yield (
         "For any patient, whatever else an attacker knows: whether the patient's data were used changes the "
         f"probability of anything that the updates show at most by a factor of {_factor(epsilon)}, but for "
         "delta."

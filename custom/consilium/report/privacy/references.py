@@ -10,8 +10,9 @@ REFERENCES: Final = (
     Reference(
         title="NIST SP 800-226, Guidelines for Evaluating Differential Privacy Guarantees (March 2025)",
         source="doi 10.6028/NIST.SP.800-226",
-        use="The headings from the unit of privacy to data collection exposure follow the components of its "
-        "differential privacy pyramid: a guarantee holds only as far as those below it do.",
+        use="The headings unit of privacy, epsilon and delta, trust model, side channels, access control and "
+        "data collection exposure follow components of its differential privacy pyramid: a guarantee holds "
+        "only as far as those below it do. Utility and bias are in the job's report.",
     ),
     Reference(
         title="EDPB Opinion 28/2024 on certain data protection aspects related to the processing of personal "

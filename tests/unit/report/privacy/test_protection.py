@@ -33,6 +33,7 @@ def test_noise_is_stated_with_its_epsilon_and_what_that_means():
     assert "noise (epsilon 3 for the whole job)" in flow(said, "model").protection
     text = " ".join(said.section("epsilon").sentences)
     assert "Epsilon is at most 3 for the whole job" in text
+    assert "at an epsilon of 10, the limit of its level" in text
     assert "delta is 1e-05, or a tenth of one divided by the training patients" in text
     assert "at most by a factor of 20," in text
     assert "No differential privacy" not in text
