@@ -5,6 +5,7 @@ The other half is in `consilium.learning.algorithms`, with the settings that bot
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ class Question:
             whether they are enough.
         settled: Whether the answers so far are all that the algorithm needs; None to wait as the quorum says.
         patience_seconds: Wait for the others once it is settled.
+        silence_seconds: A site that sends nothing for so long is not waited for once the others make the
+            quorum. For questions that take no work to answer, so that a site which is gone delays nobody.
     """
 
     aggregator: Aggregator
@@ -87,6 +90,7 @@ class Question:
     quorum: bool = True
     settled: Callable[[], bool] | None = None
     patience_seconds: float = 0.0
+    silence_seconds: float = math.inf
 
 
 class ServerAlgorithm(ABC):

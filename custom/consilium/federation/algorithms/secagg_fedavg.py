@@ -54,6 +54,9 @@ ResultT = TypeVar("ResultT")
 _PATIENCE_SECONDS: Final = 15.0
 """For the last of the sites, once enough have answered; a site that works asks for tasks more often."""
 
+_SILENCE_SECONDS: Final = 60.0
+"""Of a site, after which the others' keys or shares are enough if they make the quorum: six heartbeats."""
+
 
 class ServerSecAggFedAvg(ServerAlgorithm):
     """Asks for keys, shares, masked updates, confirmations and what opens their sum, in this order.
@@ -131,11 +134,24 @@ class ServerSecAggFedAvg(ServerAlgorithm):
             "round": number,
             "plan": plan.model_dump(mode="json"),
         }
-        yield Question(keys, ADVERTISE, content=announced, without=_absences(self._pauses.begin()))
+        yield Question(
+            keys,
+            ADVERTISE,
+            content=announced,
+            without=_absences(self._pauses.begin()),
+            silence_seconds=_SILENCE_SECONDS,
+        )
         roster = _carry_out(session.close_advertising)
         unmet = _absences(session.blame.unmet)
         announcement = {"message": roster.to_json()}
-        yield Question(shares, SHARE, content=announcement, among=roster.names, without=unmet)
+        yield Question(
+            shares,
+            SHARE,
+            content=announcement,
+            among=roster.names,
+            without=unmet,
+            silence_seconds=_SILENCE_SECONDS,
+        )
         inboxes = {name: one.to_json() for name, one in _carry_out(session.close_sharing).items()}
         vector = shared if task == TRAIN else {}
         steps = self.job.learning.local_steps if task == TRAIN else None

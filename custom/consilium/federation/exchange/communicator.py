@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.wf_comm_server import WFCommServer
@@ -14,6 +15,9 @@ from consilium.federation.exchange.answer_form import RejectedAnswer, read_answe
 from consilium.federation.message_names import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER
 from consilium.federation.transport.message_checks import is_from_participant
 
+_SILENT_AGAIN_SECONDS: Final = 30.0
+"""For a site that a question was closed without, and that sent nothing since: three heartbeats."""
+
 
 class TaskCommunicator(WFCommServer):  # type: ignore[misc]
     """FLARE's distribution of tasks, for a controller with its own quorum.
@@ -24,6 +28,7 @@ class TaskCommunicator(WFCommServer):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._heard: dict[str, float] = {}
+        self._lost: set[str] = set()
 
     def client_is_active(self, client_name: str, reason: str, fl_ctx: FLContext) -> None:
         """Record that a site is active: it sent a request, an answer, or a heartbeat (every ten seconds).
@@ -33,10 +38,14 @@ class TaskCommunicator(WFCommServer):  # type: ignore[misc]
         if not is_from_participant():
             return
         self._heard[client_name] = time.monotonic()
+        self._lost.discard(client_name)
         super().client_is_active(client_name, reason, fl_ctx)
 
     def absence(self, site: str, since: float, silence_seconds: float) -> str | None:
         """Return why a site can't be waited for; None if it can.
+
+        A site that was lost before, and sent nothing since, is waited for only briefly: it would otherwise
+        delay every question for as long.
 
         Args:
             site: Its name.
@@ -45,9 +54,15 @@ class TaskCommunicator(WFCommServer):  # type: ignore[misc]
         """
         if self.get_client_disconnect_time(site) is not None:
             return "its process or its connection was lost"
+        if site in self._lost:
+            silence_seconds = min(silence_seconds, _SILENT_AGAIN_SECONDS)
         if time.monotonic() - max(self._heard.get(site, since), since) > silence_seconds:
             return f"it sent nothing for {silence_seconds / 60:g} min"
         return None
+
+    def note_lost(self, site: str) -> None:
+        """Record that a question was closed without a site, as `absence` said."""
+        self._lost.add(site)
 
     def _job_policy_violated(self) -> bool:
         return False

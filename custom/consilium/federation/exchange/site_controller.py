@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -113,6 +113,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         deadline_seconds: float = math.inf,
         grace_seconds: float = math.inf,
         silence_seconds: float = math.inf,
+        silence_with_enough_seconds: float = math.inf,
         enough: Callable[[], bool] = lambda: False,
     ) -> None:
         """Send a task to sites and wait for their answers; each is passed to `take` on arrival.
@@ -128,6 +129,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             deadline_seconds: How long to wait for the last of them.
             grace_seconds: How long to wait for the others once there are enough.
             silence_seconds: A site that sends nothing for so long is lost.
+            silence_with_enough_seconds: The same once there are enough, if it is shorter.
             enough: Whether the answers so far would do.
         """
         if self.abort_signal.triggered or not sites:
@@ -146,9 +148,13 @@ class SiteController(ModelController):  # type: ignore[misc]
             if not graced and grace_seconds < math.inf and enough():
                 graced, end = True, min(end, time.monotonic() + grace_seconds)
                 announce(self, TASK_CLOSING, seconds=end - time.monotonic())
-            absences = {site: self._absence(site, began, silence_seconds) for site in set(self._waiting)}
+            silence = silence_seconds
+            if silence_with_enough_seconds < silence and enough():
+                silence = silence_with_enough_seconds
+            absences = {site: self._absence(site, began, silence) for site in set(self._waiting)}
             if time.monotonic() >= end or all(absences.values()):  # or no site is waited for
                 lost = {site: reason for site, reason in absences.items() if reason}
+                self._note_lost(lost)
                 self.note_absences(lost)
                 self.cancel_all_tasks()
             self._wait_briefly()
@@ -264,6 +270,11 @@ class SiteController(ModelController):  # type: ignore[misc]
     def _absence(self, site: str, since: float, silence_seconds: float) -> str | None:
         tasks = self.communicator
         return tasks.absence(site, since, silence_seconds) if isinstance(tasks, TaskCommunicator) else None
+
+    def _note_lost(self, sites: Iterable[str]) -> None:
+        if isinstance(self.communicator, TaskCommunicator):
+            for site in sites:
+                self.communicator.note_lost(site)
 
     def _wait_briefly(self) -> None:
         """Sleep briefly, and regularly refresh the list of sites: requests of unknown ones are rejected."""

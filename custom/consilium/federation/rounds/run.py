@@ -109,10 +109,9 @@ class TrainingRun:
         without = {} if question is None else question.without
         sites = [site for site in self.controller.connected_sites() if among is None or site in among]
         sites = [site for site in sites if site not in without]
-        excluded: dict[str, str] = {}
-        if of_round:
-            excluded = {site: reason for site in sites if (reason := plan.rejections.exclusion(site))}
-            sites = [site for site in sites if site not in excluded]
+        exclusion = plan.rejections.exclusion
+        excluded = {site: reason for site in sites if of_round and (reason := exclusion(site))}
+        sites = [site for site in sites if site not in excluded]
         self._question = question
         self.answers.expect(task, index, sites, excluded, without)
         params = join_sets(sets)
@@ -140,7 +139,8 @@ class TrainingRun:
             sites,
             deadline_seconds=max(min(deadline, self._end - time.monotonic()), 0.0),
             grace_seconds=grace,
-            silence_seconds=_seconds(rules.silence_minutes),
+            silence_seconds=_seconds(plan.quorum.settings.silence_minutes),
+            silence_with_enough_seconds=math.inf if question is None else question.silence_seconds,
             enough=settled
             or (lambda: plan.quorum.lack(self.answers.contributed, self.answers.cases) is None),
         )
