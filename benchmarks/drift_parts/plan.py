@@ -78,7 +78,15 @@ def _list_algorithms() -> dict[str, Algorithm]:
         "fednova": Algorithm(
             "fednova", "FedNova, an epoch a round", f"{_TASK}_fednova", "fedavg_epochs", _EPOCHS
         ),
-        "fedavg_secagg": Algorithm("fedavg_secagg", "FedAvg by secure aggregation", f"{_TASK}_fedavg_secagg"),
+        "fedavg_unlimited": Algorithm(
+            "fedavg_unlimited",
+            "FedAvg, a site's share not limited",
+            f"{_TASK}_fedavg",
+            changes={"aggregation.max_site_share": 1.0},
+        ),
+        "fedavg_secagg": Algorithm(
+            "fedavg_secagg", "FedAvg by secure aggregation", f"{_TASK}_fedavg_secagg", "fedavg_unlimited"
+        ),
         "fedavg_gpu": Algorithm(
             "fedavg_gpu", "FedAvg, SegResNet", f"{_TASK}_fedavg_gpu", "fedavg_gpu", _SEGRESNET
         ),
