@@ -15,6 +15,7 @@ from consilium.privacy.ledger_entry import LedgerAddition, LedgerContent, Ledger
 from consilium.privacy.promise import PrivacyLevel
 from consilium.privacy.spending import (
     PatientGroup,
+    find_persons,
     group_patients,
     hospital_mechanisms,
     largest_epsilon,
@@ -66,7 +67,8 @@ class WithdrawalNote:
         time: When the ledger learned of it, in UTC.
         patients: How many they are.
         spent: How many of them a job had trained on before.
-        again: How many of them a job has trained on since: their ids were taken off the list.
+        again: How many of them a job has trained on since: their ids were taken off the list, or became
+            others.
     """
 
     time: str
@@ -226,10 +228,12 @@ def _job(content: LedgerContent, run: str, delta: float) -> JobSpending:
 def _note(content: LedgerContent, place: int) -> WithdrawalNote:
     withdrawal = content.withdrawals[place]
     members, at = content.sets[withdrawal.patients], content.events.index(withdrawal)
+    person = find_persons(content.links)
 
     def trained_on(events: Sequence[LedgerAddition]) -> int:
         sets = [content.sets[one.patients] for one in events if isinstance(one, LedgerEntry)]
-        return len(members & frozenset().union(*sets))
+        trained = {person.get(patient, patient) for patient in frozenset().union(*sets)}
+        return sum(person.get(patient, patient) in trained for patient in members)
 
     return WithdrawalNote(
         time=withdrawal.time,

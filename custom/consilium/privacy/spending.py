@@ -59,7 +59,7 @@ def group_patients(
     for entry in content.entries if entries is None else entries:
         if entry.unit == "patient":
             by_set[entry.patients].append(entry)
-    person = _find_persons(content.links.union(links))
+    person = find_persons(content.links.union(links))
     shares: dict[str, Counter[str]] = defaultdict(Counter)
     """By person: how many of its pseudonyms each set of patients has."""
     for name in by_set:
@@ -74,8 +74,19 @@ def group_patients(
     )
 
 
-def _find_persons(links: Collection[str]) -> dict[str, str]:
-    """Return one pseudonym for all patients that share cases, directly or through others."""
+def find_persons(links: Collection[str]) -> dict[str, str]:
+    """Return one pseudonym for all patients that share cases, directly or through others.
+
+    Args:
+        links: See `case_link`.
+
+    Returns:
+        By pseudonym; those that share no case with another are left out.
+
+    Example:
+        >>> find_persons(["a scan-1", "b scan-1", "b scan-2", "c scan-2", "d scan-3"])
+        {'a': 'a', 'b': 'a', 'c': 'a'}
+    """
     by_case: dict[str, list[str]] = defaultdict(list)
     for link in sorted(links):
         patient, case = link.split()
@@ -91,7 +102,7 @@ def _find_persons(links: Collection[str]) -> dict[str, str]:
         for patient in patients[1:]:
             first, second = sorted((find(patients[0]), find(patient)))
             person[second] = first
-    return {patient: find(patient) for patient in person}
+    return {patient: find(patient) for patient in sorted({*person, *person.values()})}
 
 
 def hospital_mechanisms(content: LedgerContent) -> tuple[SampledGaussian, ...]:

@@ -82,3 +82,16 @@ def test_cases_are_entered_once_and_by_no_name(hospital):
     assert [type(one).__name__ for one in content.events] == ["CaseLinks", *["LedgerEntry"] * 3]
     assert len(content.links) == 1
     assert not any(b"Doe" in path.read_bytes() for path in site.state_dir.iterdir())
+
+
+def test_a_patient_who_withdrew_and_is_trained_on_under_another_id_is_shown(hospital):
+    """The list has the former id, which no case has any more."""
+    site = hospital()
+    train(site, {"scan-1": "a", "scan-2": "b"}, "job-1", rounds=1)
+    without = SiteData((OfPatient("b", "scan-2"),), (), withdrawn=frozenset({"a"}))  # type: ignore[arg-type]
+    PrivacyPayments(site, without, LEARNING, PrivateToySettings(), job="job-2", run="job-2").admit(1, left=1)
+    (note,) = summarize_ledger(site).withdrawals
+    assert (note.patients, note.spent, note.again) == (1, 1, 0)
+    train(site, {"scan-1": "p", "scan-2": "b"}, "job-3", rounds=1)
+    (note,) = summarize_ledger(site).withdrawals
+    assert (note.patients, note.spent, note.again) == (1, 1, 1)
