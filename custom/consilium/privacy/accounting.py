@@ -53,6 +53,10 @@ _NARROWER: Final = 0.7
 _DIGITS: Final = 4
 """Significant digits of a noise multiplier that is searched for."""
 
+_MUCH_NOISE: Final = 10.0
+_NEAR_A_HALF: Final = 0.005
+"""Noise multipliers above, and sampling rates around a half within which Opacus' series converge slowly."""
+
 _GRID_FAILURES: Final = (ArithmeticError, IndexError, RuntimeError, ValueError, MemoryError)
 """What Opacus raises where a grid does not represent the mechanisms."""
 
@@ -161,8 +165,11 @@ def _divergence(noise_multiplier: float, sampling_rate: float, order: float) -> 
     """Rényi divergence of one step; infinite where it can't be computed, so that other orders decide."""
     from opacus.accountants.analysis.rdp import compute_rdp
 
+    rate = sampling_rate
+    if noise_multiplier > _MUCH_NOISE and abs(rate - 0.5) < _NEAR_A_HALF:
+        rate = 0.5 + _NEAR_A_HALF  # at a half, the series takes up to a second; more is an upper bound
     try:
-        value = float(compute_rdp(q=sampling_rate, noise_multiplier=noise_multiplier, steps=1, orders=order))
+        value = float(compute_rdp(q=rate, noise_multiplier=noise_multiplier, steps=1, orders=order))
     except (ArithmeticError, ValueError):
         return math.inf
     return value if value >= 0 else math.inf

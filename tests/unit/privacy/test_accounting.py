@@ -138,3 +138,15 @@ def test_no_grid_is_computed_for_more_noise_than_any_job_has(monkeypatch):
     noise = find_noise_multiplier(3.0, 1.1e-3, 0.11, 77)
     assert gridded
     assert max(gridded) < 10 * noise
+
+
+@pytest.mark.parametrize("noise", [5.0, 11.0, 300.0])
+def test_a_rate_of_a_half_is_bounded_as_its_neighbors_are(noise):
+    """There, and with much noise, the series takes so long that a slightly larger rate stands for it."""
+    below, half, above = (
+        accounting._by_orders(
+            [SampledGaussian(noise_multiplier=noise, sampling_rate=rate, steps=1000)], 1e-4, (2.5, 8.0, 32)
+        )
+        for rate in (0.494, 0.5, 0.506)
+    )
+    assert below <= half <= above
