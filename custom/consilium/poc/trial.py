@@ -18,7 +18,7 @@ from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
 from consilium.poc.guardian import ended_with_this_process
 from consilium.poc.project import Project
-from consilium.prediction.evaluated_models import place_models
+from consilium.prediction.evaluated_models import place_models, require_models
 from consilium.recipes.exported_job import (
     ExportedJob,
     job_kind,
@@ -151,7 +151,9 @@ def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
             training.initial.place(ModelStore.beside(job), ModelStore.of_server(server / "local"))
     if job_kind(job) == "evaluation":
         kit = ModelStore.of_server(poc.kits / poc.project().server / "local")
-        place_models(read_exported_evaluation(job).models, ModelStore.beside(job), kit)
+        models = read_exported_evaluation(job).models
+        require_models(models)
+        place_models(models, ModelStore.beside(job), kit)
     started = time.monotonic()
     job_id = poc.submit(job)
     display.say(f"submitted {job.name} as {job_id}")

@@ -97,6 +97,22 @@ class EvaluatedModels:
         return [store.add(content) for content in self.contents]
 
 
+def require_models(models: Sequence[EvaluatedModel]) -> None:
+    """Raise if a job that evaluates models names none, before any process starts for it.
+
+    Args:
+        models: What the job says of them.
+
+    Raises:
+        ConfigurationError: It names none.
+    """
+    if not models:
+        raise ConfigurationError(
+            "the job names no model: write it with `consilium jobs export JOB --to DIR --model NAME=MODEL`, "
+            "and run DIR/JOB"
+        )
+
+
 def place_models(models: Sequence[EvaluatedModel], source: ModelStore, target: ModelStore) -> None:
     """Copy the models of a job from one store to another, such as from beside the job to the server's kit.
 

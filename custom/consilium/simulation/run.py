@@ -14,7 +14,7 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
 from consilium.learning.model_store import ModelStore
-from consilium.prediction.evaluated_models import place_models
+from consilium.prediction.evaluated_models import place_models, require_models
 from consilium.prediction.warm_start import WarmStart
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.exported_job import (
@@ -105,6 +105,8 @@ def simulate(
             raise ConfigurationError(
                 f"{path.name} counts all patients and trains nothing: leave --evaluates out"
             )
+        if kind == "evaluation":
+            require_models(read_exported_evaluation(path).models)
         lacking = sorted(names.missing_targets) if names else []
         if compare and lacking:
             raise ConfigurationError(

@@ -52,9 +52,12 @@ def test_wrong_sites_are_answered_before_anything_starts(run, hospitals, sites, 
         ("brain_tumor_stats", ("--compare",), "trains nothing: leave --compare out"),
         ("brain_tumor_check", ("--local-only",), "trains nothing: leave --local-only out"),
         ("brain_tumor_stats", ("--evaluates", "north"), "leave --evaluates out"),
+        ("brain_tumor_evaluate", (), "write it with `consilium jobs export JOB --to DIR --model NAME=MODEL`"),
     ],
 )
-def test_a_job_that_only_asks_takes_no_option_of_training(run, hospitals, tmp_path, name, option, reported):
+def test_what_a_job_that_trains_nothing_can_not_do_is_said_first(
+    run, hospitals, tmp_path, name, option, reported
+):
     job = export_job(build_recipe(name), tmp_path / "jobs")
     sites = [word for site in ("north", "south") for word in ("--site", f"{site}={hospitals[site]}")]
     code, out, err = run("simulate", job, *sites, "--out", hospitals["out"], *option)
