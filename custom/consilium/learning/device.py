@@ -83,9 +83,8 @@ def open_device(settings: ComputeSettings) -> Device:
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         raise ConfigurationError(
             f"device {settings.device!r} is not on this machine, which has "
-            f"{counted(torch.cuda.device_count(), 'CUDA device')}; set `device` in the site's privacy.json "
-            "to 'auto' or 'cpu', or fix the driver "
-            "(see `nvidia-smi`)"
+            f"{counted(torch.cuda.device_count(), 'CUDA device')}; use 'auto' or 'cpu' (`--device` "
+            "of a command, `device` in a site's local/privacy.json), or fix the driver (see `nvidia-smi`)"
         )
     torch.backends.cudnn.benchmark = True  # every batch of a job has one size
     return Device(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)

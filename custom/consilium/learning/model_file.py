@@ -123,4 +123,6 @@ def _opened(path: Path) -> Iterator[Any]:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: the job saved no model there") from None
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} is not a readable safetensors file: {error}") from None
+        raise DataError(
+            f"{path} is not a readable safetensors file ({error}): copy it from its source again"
+        ) from None

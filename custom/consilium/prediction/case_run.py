@@ -221,7 +221,8 @@ def select_cases(cohort: Cohort, only: Collection[str]) -> Cohort:
     known = {case.id for case in cohort.cases} | {one.case for one in cohort.problems}
     if absent := sorted(set(only) - known):
         raise ConfigurationError(
-            f"--case: {counted(len(absent), 'case')} not found in the input, such as {absent[0]!r}"
+            f"--case: {counted(len(absent), 'case')} not found in the input, such as {absent[0]!r}; "
+            "`consilium check DIR --show-cases` names those with a finding, and --case left out takes all"
         )
     return replace(
         cohort,

@@ -119,6 +119,12 @@ class TrainedModel:
         )
 
 
+_WHAT_TO_NAME: Final = (
+    "name a result folder, such as runs/demo/result, the folder of a downloaded job, a bundle, or a "
+    ".safetensors file; a job that ended before its first round has none"
+)
+
+
 def find_model(place: Path, which: Which | None = None) -> Path:
     """Return the file of a model in a result, wherever FLARE's download put it.
 
@@ -134,10 +140,7 @@ def find_model(place: Path, which: Which | None = None) -> Path:
             raise ConfigurationError(f"--which {which} chooses in a folder; {place} is a file")
         return place
     if not place.is_dir():
-        raise ConfigurationError(
-            f"{place} does not exist; name a result folder, such as runs/demo/result, the folder of a "
-            "downloaded job, or a .safetensors file"
-        )
+        raise ConfigurationError(f"{place} does not exist; {_WHAT_TO_NAME}")
     wanted = [_FILES[which]] if which else [BEST_MODEL, LAST_MODEL]
     # A simulation's result is copied from its server's folder: the copy is meant.
     for folder in (place, place / "result"):
@@ -156,7 +159,7 @@ def find_model(place: Path, which: Which | None = None) -> Path:
         there = sorted({path.name for path in models})
         raise ConfigurationError(
             f"{place} holds no {' or '.join(wanted)}"
-            + (f"; it holds {', '.join(there)}" if there else "; the job ended before its first round")
+            + (f"; it holds {', '.join(there)}: name one of these files" if there else f"; {_WHAT_TO_NAME}")
         )
     if len({path.parent for path in found}) > 1:
         raise ConfigurationError(
