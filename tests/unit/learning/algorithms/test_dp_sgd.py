@@ -167,6 +167,32 @@ def test_nothing_is_trained_that_is_not_paid_for(cases):
         trainer(cases).train(WEIGHTS, paid(steps=3))
 
 
+class Repeating(LocalDpSgd):
+    """Takes the last step of a round once more, with the same patients or after the round."""
+
+    def compute_gradients(self, local, step):
+        self.last = step
+        return super().compute_gradients(local, step)
+
+    def end(self, local):
+        if self.inside:
+            self.compute_gradients(local, self.last)
+        return super().end(local)
+
+
+def test_no_step_is_taken_beyond_those_that_are_paid_for(cases):
+    settings = learning(local_steps=STEPS, batch_size=3)
+    algorithm = Repeating(DpSgdAlgorithmSettings(), settings)
+    one = Trainer(TASK, settings, cases, CPU, algorithm=algorithm)
+    algorithm.inside = True
+    with pytest.raises(TrainingError, match="4 steps of this round are paid for, and taken"):
+        one.train(WEIGHTS, paid())
+    algorithm.inside = False
+    one.train(WEIGHTS, paid(steps=STEPS + 1))  # one is left, and the round has ended
+    with pytest.raises(TrainingError, match="belongs to a round that is paid for"):
+        algorithm.compute_gradients(None, algorithm.last)
+
+
 def test_a_patient_without_a_finite_gradient_counts_as_not_drawn(cases, caplog):
     class Poisoned(nn.Module):
         def __init__(self):
