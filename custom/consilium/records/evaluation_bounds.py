@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consilium.records.evaluation import GroupAnswer, MeasureAnswer, SiteEvaluation
+from consilium.records.score_intervals import allows_interval
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.histograms import Histogram, MetricBins, enclose_mean
 from consilium.tasks.measures import derived_measures
@@ -17,6 +18,8 @@ def check_evaluation(
 ) -> None:
     """Check a site's answer about a model, with all its subgroups.
 
+    A site states its own minimum, and a number below it is none that its software would send: it is not kept.
+
     Args:
         answer: The answer.
         evaluation: The task's.
@@ -29,9 +32,18 @@ def check_evaluation(
     _check_gains(answer, evaluation, local)
     for values in answer.subgroups.values():
         for one in values.values():
-            if one.patients > answer.whole.patients or one.cases > answer.whole.cases:
-                raise ValueError("a subgroup has more patients than the site")
+            _check_part(one, answer.whole, answer.min_count)
             _check_group(one, evaluation, answer.min_count)
+
+
+def _check_part(part: GroupAnswer, whole: GroupAnswer, minimum: int) -> None:
+    """A subgroup, and what the whole site's answer less it says of the others, are of enough patients."""
+    if part.patients > whole.patients or part.cases > whole.cases:
+        raise ValueError("a subgroup has more patients than the site")
+    if 0 < whole.cases - part.cases < minimum:  # they are of as many patients at most
+        raise ValueError("a subgroup leaves fewer patients than its minimum for the others")
+    if any(one.edges or one.counts for one in part.measures.values()):
+        raise ValueError("a subgroup has counts of patients, which leave counts of few for the others")
 
 
 def _check_gains(answer: SiteEvaluation, evaluation: Evaluation, local: SiteEvaluation | None) -> None:
@@ -41,6 +53,10 @@ def _check_gains(answer: SiteEvaluation, evaluation: Evaluation, local: SiteEval
     metrics = evaluation.metrics
     if local is None or local.set != answer.set or answer.gains.keys() - {*metrics.gained}:
         raise ValueError("it has gains over a model that it did not evaluate, or of unknown metrics")
+    if not allows_interval(answer.whole.patients, answer.min_count) and any(
+        one.low is not None for one in answer.gains.values()
+    ):
+        raise ValueError("a gain has an interval of too few patients for its minimum")
     received, own = (_means(one.whole, evaluation) for one in (answer, local))
     for name, gain in answer.gains.items():
         slack = 4 * _ROUNDING * (metrics[name].high - metrics[name].low)
@@ -69,6 +85,10 @@ def _check_group(group: GroupAnswer, evaluation: Evaluation, minimum: int) -> No
             f"{len(wanted - group.measures.keys())} of {len(wanted)} measures are missing, and "
             f"{len(group.measures.keys() - wanted)} are unknown"
         )
+    if not allows_interval(group.patients, minimum) and any(one.interval for one in group.measures.values()):
+        raise ValueError("an interval is of too few patients for its minimum")
+    if any(0 < count < minimum for one in group.measures.values() for count in one.counts):
+        raise ValueError("a count of patients is below its minimum")
     _check_counts(group, [one for one in evaluation.metrics.metrics if one.is_count])
     for name, edges in bins.items():
         _check_measure(name, group.measures[name], edges, group.patients)

@@ -1,6 +1,5 @@
 """What the server takes of a site's answer about a model."""
 
-import copy
 from contextlib import suppress
 
 import pytest
@@ -18,7 +17,7 @@ from consilium.tasks import get_task
 EVALUATION = get_task("brain_tumor").evaluation
 
 
-def measure(bins, patients=6):
+def measure(bins, patients=10):
     middle = (bins.edges[0] + bins.edges[1]) / 2
     return {
         "mean": middle,
@@ -30,15 +29,17 @@ def measure(bins, patients=6):
 
 def answer():
     group = {
-        "patients": 6,
-        "cases": 7,
+        "patients": 10,
+        "cases": 11,
         "measures": {name: measure(bins) for name, bins in EVALUATION.bins.items()},
     }
+    means = {name: {"mean": one["mean"]} for name, one in group["measures"].items()}
+    part = {"patients": 6, "cases": 6, "measures": means}
     return {
         "min_count": 5,
         "set": "test",
         "whole": group,
-        "subgroups": {"age band": {"<60": copy.deepcopy(group)}},
+        "subgroups": {"age band": {"<60": part}},
     }
 
 
@@ -81,7 +82,7 @@ OF_SUBGROUP = ("subgroups", "age band", "<60")
         ((*DICE, "mean"), 1.5),
         ((*DICE, "interval"), [0.5, 0.6]),
         ((*DICE, "interval"), [-3.0, 0.5]),
-        ((*DICE, "counts"), [7, *[0] * 99]),
+        ((*DICE, "counts"), [11, *[0] * 99]),
         ((*DICE, "edges"), [0.0, 0.123456, 1.0]),
         ((*DICE, "edges"), []),
         (("whole", "patients"), 4),
@@ -90,12 +91,50 @@ OF_SUBGROUP = ("subgroups", "age band", "<60")
         (("whole", "measures"), {}),
         (("whole", "counts"), {"true_1_said_2": 3}),
         ((*OF_SUBGROUP, "patients"), 3),
-        ((*OF_SUBGROUP, "measures", "dice", "mean"), 0.9),
+        ((*OF_SUBGROUP, "measures", "dice", "mean"), 1.9),
     ],
 )
 def test_an_answer_that_can_t_be_so_is_rejected(path, value):
     with pytest.raises(ValueError, match=r"patients|measure|bins|mean|count|interval|of fewer"):
         check(change(path, value))
+
+
+@pytest.mark.parametrize("few", [1, 4])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ((*DICE, "counts"), lambda few: [10 - few, few, *[0] * 98]),
+        (("min_count",), lambda few: 10 + few),
+        (("min_count",), lambda few: 6 + few),  # too few for an interval
+        (OF_SUBGROUP, lambda few: {"patients": few, "cases": 6}),
+        (OF_SUBGROUP, lambda few: {"patients": 10 - few, "cases": 11 - few}),
+        ((*OF_SUBGROUP, "measures", "dice", "interval"), lambda few: [0.0, 0.01 * few]),
+        ((*OF_SUBGROUP, "measures", "dice"), lambda few: measure(EVALUATION.bins["dice"], 5 + few)),
+    ],
+)
+def test_no_number_is_of_fewer_patients_than_the_site_s_minimum(path, value, few):
+    """Neither by itself nor less another one: nobody's score would be in the record and its report."""
+    new, content = value(few), answer()
+    if path == OF_SUBGROUP:
+        content["subgroups"]["age band"]["<60"].update(new)
+    else:
+        content = change(path, new)
+    with pytest.raises(ValueError, match="patients"):
+        check(content)
+
+
+def test_a_gain_has_no_interval_of_few_patients():
+    own = SiteEvaluation.model_validate(answer())
+    gain = {"dice": {"mean": 0.0, "low": -0.1, "high": 0.1}}
+    check_evaluation(with_gains(gains=gain), EVALUATION, own)
+    few = answer()
+    few["whole"]["patients"] = 8
+    for one in few["whole"]["measures"].values():
+        one.update(edges=[], counts=[], interval=None)
+    few["subgroups"] = {}
+    check_evaluation(with_gains(**few), EVALUATION, SiteEvaluation.model_validate(few))
+    with pytest.raises(ValueError, match="gain has an interval of too few patients"):
+        check_evaluation(with_gains(**few, gains=gain), EVALUATION, SiteEvaluation.model_validate(few))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +184,7 @@ def graded(**changes):
     """Six patients, four of whom were graded as they are."""
     counts = {cell(0, 0): 2, cell(1, 1): 1, cell(2, 2): 1, cell(0, 1): 2}
     means = GRADING.derive({name: float(count) for name, count in counts.items()})
-    measures = {name: {"mean": round(mean, 6), "interval": [0.0, 1.0]} for name, mean in means.items()}
+    measures = {name: {"mean": round(mean, 6)} for name, mean in means.items()}
     group = {"patients": 6, "cases": 6, "measures": measures, "counts": counts}
     return SiteEvaluation.model_validate({"min_count": 5, "set": "test", "whole": {**group, **changes}})
 

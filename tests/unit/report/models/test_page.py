@@ -28,7 +28,7 @@ def site(dice, subgroups=None, **more):
     content["subgroups"] = {}
     for attribute, values in (subgroups or {}).items():
         for value, mean in values.items():
-            group = answer()["whole"]
+            group = answer()["subgroups"]["age band"]["<60"]
             group["measures"]["dice"]["mean"] = mean
             content["subgroups"].setdefault(attribute, {})[value] = group
     return SiteEvaluation.model_validate({**content, **more})
