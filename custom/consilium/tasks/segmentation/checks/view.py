@@ -172,8 +172,13 @@ class CaseView:
 
     @cached_property
     def stride(self) -> tuple[int, int, int]:
-        """Native voxels in one coarse voxel, along each axis."""
-        x, y, z = (max(1, round(COARSE_MM / size)) for size in self.native.spacing_mm)
+        """Native voxels in one coarse voxel, along each axis: at most those that there are."""
+        x, y, z = (
+            max(1, min(round(COARSE_MM / size), stop - start))
+            for size, start, stop in zip(
+                self.native.spacing_mm, self.native.crop_start, self.native.crop_stop, strict=True
+            )
+        )
         return x, y, z
 
     @cached_property

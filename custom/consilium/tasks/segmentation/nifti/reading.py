@@ -164,7 +164,7 @@ def pick_3d(stored: StoredVolume, volume: ImageFile, *, case_id: str) -> StoredV
             array = array[..., 0]
     elif array.ndim == 4 and volume.channel < array.shape[3]:
         array = array[..., volume.channel]
-    if array.ndim != 3:
+    if array.ndim != 3 or min(array.shape) == 1:  # a single slice is no volume
         wanted = "one 3D image" if volume.channel is None else f"a 4D image with channel {volume.channel}"
         detail = f"{volume.path} has the shape {stored.array.shape}, not {wanted}."
         raise CaseError(Finding(case_id=case_id, code=VolumeCode.NOT_3D, detail=detail))

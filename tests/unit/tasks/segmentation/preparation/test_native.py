@@ -37,6 +37,7 @@ def _with(**changes):
         (_with(flair=(head() > 0).astype(np.uint8)), VolumeCode.CONSTANT_IMAGE, "every nonzero voxel is 1"),
         (_with(flair=np.stack([head()] * 2, axis=3)), VolumeCode.NOT_3D, r"\(12, 14, 10, 2\)"),
         (_with(flair=head()[:, :, 5]), VolumeCode.NOT_3D, r"\(12, 14\)"),
+        (_with(flair=head()[:, :, 5:6]), VolumeCode.NOT_3D, r"\(12, 14, 1\)"),
         ({"t1": head()}, DataCode.MISSING_IMAGE, "flair"),
         (_with(flair=head().astype(np.complex64)), DataCode.UNREADABLE, "complex64"),
     ],
