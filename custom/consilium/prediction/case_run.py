@@ -125,7 +125,7 @@ class CaseRun:
         wrong = {one.case_id for one in between if one.severity is Severity.ERROR}
         findings = self._all_findings(cohort, between)
         done = {*kept, *processed} - wrong
-        left_out = {case.id for case in cohort.cases} | {one.case for one in cohort.problems}
+        left_out = case_ids(cohort)
         self._folder.write_findings(findings)
         return FinishedRun(
             tuple(one for one in processed if one in done),
@@ -206,6 +206,15 @@ class CaseRun:
         return tuple(sorted(found, key=lambda one: one.case_id or ""))
 
 
+def case_ids(cohort: Cohort) -> set[str]:
+    """Return the ids of a cohort's cases, also of those that can't be used.
+
+    Args:
+        cohort: The cases.
+    """
+    return {case.id for case in cohort.cases} | {one.case for one in cohort.problems}
+
+
 def select_cases(cohort: Cohort, only: Collection[str]) -> Cohort:
     """Return a cohort of some cases.
 
@@ -218,8 +227,7 @@ def select_cases(cohort: Cohort, only: Collection[str]) -> Cohort:
     """
     if not only:
         return cohort
-    known = {case.id for case in cohort.cases} | {one.case for one in cohort.problems}
-    if absent := sorted(set(only) - known):
+    if absent := sorted(set(only) - case_ids(cohort)):
         raise ConfigurationError(
             f"--case: {counted(len(absent), 'case')} not found in the input, such as {absent[0]!r}; "
             "`consilium check DIR --show-cases` names those with a finding, and --case left out takes all"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +70,19 @@ class CaseWork(ABC):
         Raises:
             CaseError: A file can't be read.
         """
-        case_format = self.task.cases
-        parts = (
-            CaseReader(case, index.recall(case)).key(convention, case_format.name),
+        files = CaseReader(case, index.recall(case)).key(convention, self.task.cases.name)
+        return _digest(files, self.settings)
+
+    @cached_property
+    def settings(self) -> str:
+        """The hash of the model and of all settings that results depend on, whatever the case."""
+        return _digest(
             self.model.digest,
             self.task.prediction.version,
-            case_format.preparation(self.model.learning).fingerprint(),
+            self.task.cases.preparation(self.model.learning).fingerprint(),
             self._mirror,
             *self.dependencies(),
         )
-        return hashlib.blake2b(repr(parts).encode(), digest_size=20).hexdigest()
 
     def describe(self) -> dict[str, Any]:
         """Return the model and settings, as JSON values; nothing of a patient."""
@@ -107,3 +110,7 @@ class CaseWork(ABC):
                 inference=infer,
             )
         return self._predictor
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.blake2b(repr(parts).encode(), digest_size=20).hexdigest()

@@ -8,7 +8,7 @@ from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.prediction.case_work import CaseWork
-from consilium.prediction.output_folder import FinishedCase, OutputFolder
+from consilium.prediction.output_folder import PICTURE_ENDING, FinishedCase, OutputFolder
 from consilium.prediction.trained_model import TrainedModel
 from consilium.tasks.prediction import OutputOptions
 
@@ -58,20 +58,26 @@ class CaseWriter(CaseWork):
             output = self.task.prediction.write(probabilities, cached, self._options)
             if self._pictures:
                 decided = self.task.method.decide(probabilities)
-        self.folder.forget(case.id)
-        files = self.folder.write_case(case.id, output.files)
-        if decided is not None:
-            files += self._draw(case, cached, decided)
-        self.folder.keep(
-            FinishedCase(
-                id=case.id,
-                key=key,
-                model=self.model.digest,
-                values=dict(output.values),
-                files=files,
-                extras=self.extras,
-            )
+        earlier = self.folder.finished(case.id)
+        if earlier is None or earlier.key != key:  # files of another model or image say something else
+            self.folder.withdraw(case.id)
+            earlier = None
+        endings = [*output.files, *([PICTURE_ENDING] if self._pictures else [])]
+        files = dict.fromkeys([*self.folder.names(case.id, endings), *(earlier.files if earlier else ())])
+        finished = FinishedCase(
+            id=case.id,
+            key=key,
+            model=self.model.digest,
+            settings=self.settings,
+            values=dict(output.values),
+            files=tuple(files),
+            extras=tuple(dict.fromkeys([*self.extras, *(earlier.extras if earlier else ())])),
         )
+        self.folder.keep(finished.model_copy(update={"key": ""}))  # what a killed run leaves is known
+        self.folder.write_case(case.id, output.files)
+        if decided is not None:
+            self._draw(case, cached, decided)
+        self.folder.keep(finished)
         self.folder.write_table(self.task.prediction.columns)
 
     def dependencies(self) -> tuple[object, ...]:
@@ -87,10 +93,10 @@ class CaseWriter(CaseWork):
             "values": dict(self.task.prediction.meaning(convention)),
         }
 
-    def _draw(self, case: Case, cached: CachedCase, decided: Tensor) -> tuple[str, ...]:
+    def _draw(self, case: Case, cached: CachedCase, decided: Tensor) -> None:
         presentation = self.task.presentation
         if presentation is None:
-            return ()
+            return
         path = self.folder.picture(case.id)
         half = path.with_name(f".{path.name}.png")
         try:
@@ -98,4 +104,3 @@ class CaseWriter(CaseWork):
             half.replace(path)
         finally:
             half.unlink(missing_ok=True)
-        return (path.name,)

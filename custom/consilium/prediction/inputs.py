@@ -112,7 +112,7 @@ def _named_case(files: Mapping[str, Path], case_format: CaseFormat) -> Cohort:
         if not path.is_file():
             raise ConfigurationError(f"{name}: there is no file {path}")
     images = {name: ImageFile(files[name]) for name in wanted if name in files}
-    identity = _common_name([path.name for path in files.values()])
+    identity = _common_name(list(files.values()))
     case = Case(id=identity, patient=identity, images=images, target=None)
     notices = tuple(
         Finding(code=DataCode.ABSENT_IMAGE, case_id=identity, detail=f"No {name} image is named.", image=name)
@@ -121,11 +121,18 @@ def _named_case(files: Mapping[str, Path], case_format: CaseFormat) -> Cohort:
     return Cohort(NAMED_FILES, None, cases=(case,), problems=(), notices=notices)
 
 
-def _common_name(names: Sequence[str]) -> str:
-    """What the names of a case's files start with, up to where they differ."""
-    stems = [name.partition(".")[0] for name in names]
+def _common_name(files: Sequence[Path]) -> str:
+    """What the names of a case's files start with, up to a separator; else the name of their folder.
+
+    `t1.nii.gz` and `t2.nii.gz` of two patients have to give two ids: results of one replace those of another.
+    """
+    stems = {Path(path.name.removesuffix(".gz")).stem for path in files}
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
-    return "".join(letters[0] for letters in alike).rstrip("-_ ") or "case"
+    common = "".join(letters[0] for letters in alike)
+    if len(stems) > 1:
+        common = common[: max(0, *map(common.rfind, "-_. "))]
+    folders = {path.absolute().parent.name for path in files}
+    return common.rstrip("-_. ") or (folders.pop() if len(folders) == 1 else "") or "case"
 
 
 def _name_images(cohort: Cohort, inputs: Sequence[str]) -> list[Finding]:

@@ -7,17 +7,19 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
 from consilium.data.finding import Finding
 from consilium.data.output_claim import claim_folder
 from consilium.data.sealed import read_sealed, write_sealed
+from consilium.errors import ConfigurationError
 
 Purpose: TypeAlias = Literal["predictions", "evaluation"]
 """What a folder is for; the table is named after it: one line a case, with the model."""
@@ -35,6 +37,8 @@ _FINISHED: Final = "finished"
 _NAME_BYTES: Final = 16
 _MODEL_DIGITS: Final = 12
 _STEM_CHARACTERS: Final = 120
+_FILE_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""No path: files of these names are removed."""
 
 
 class FinishedCase(BaseModel):
@@ -42,10 +46,11 @@ class FinishedCase(BaseModel):
 
     Attributes:
         id: The case.
-        key: Hash of its source files, of the model and of the settings.
+        key: Hash of its source files, of the model and of the settings; empty while its files are written.
         model: Digest of the model's file.
+        settings: Hash of the model and of the settings alone.
         values: A value for each of the task's columns; empty for an evaluation.
-        files: The names of its files in the folder.
+        files: The names of its files in the folder, also of those that an interrupted run did not write.
         extras: What was written beside the prediction itself.
         scores: Of an evaluation: what the task measured.
     """
@@ -55,8 +60,9 @@ class FinishedCase(BaseModel):
     id: str
     key: str
     model: str
+    settings: str = ""
     values: dict[str, str | int | float]
-    files: tuple[str, ...]
+    files: tuple[Annotated[str, Field(pattern=_FILE_NAME)], ...]
     extras: tuple[str, ...] = ()
     scores: dict[str, float] = {}
 
@@ -101,14 +107,37 @@ class OutputFolder:
     def finished(self, case_id: str) -> FinishedCase | None:
         """Return what is remembered of a case, if all of its files are there."""
         found = read_sealed(self._record(case_id), FinishedCase)
-        if found is None or found.id != case_id:
-            return None
-        return found if all((self.path / name).is_file() for name in found.files) else None
+        return found if found is not None and found.id == case_id and self._is_whole(found) else None
 
     def all_finished(self) -> list[FinishedCase]:
-        """Return what is remembered of all cases, sorted by id."""
+        """Return what is remembered of all cases whose files are there, sorted by id."""
         records = [read_sealed(path, FinishedCase) for path in self._finished.glob("*.json")]
-        return sorted((one for one in records if one is not None), key=lambda one: one.id)
+        return sorted((one for one in records if one and self._is_whole(one)), key=lambda one: one.id)
+
+    def require_one_setting(self, settings: str, replaced: Collection[str]) -> None:
+        """Remove the results of other models or settings: `ABOUT` is about all that the folder holds.
+
+        Args:
+            settings: The hash of the model and settings of this run.
+            replaced: Ids of the cases of this run.
+
+        Raises:
+            ConfigurationError: It holds results of other cases with another model or settings.
+        """
+        other = [one for one in self.all_finished() if one.settings != settings]
+        kept = [one for one in other if one.id not in replaced]
+        if kept:
+            raise ConfigurationError(
+                f"-o {self.path} holds {counted(len(kept), 'case')} predicted with another model or other "
+                f"settings, which this run would not replace, and {ABOUT} describes one model and its label "
+                "values; name another folder, or the same model, --labels and --mirror as before"
+            )
+        for one in other:
+            self.withdraw(one.id)
+
+    def names(self, case_id: str, endings: Iterable[str]) -> tuple[str, ...]:
+        """Return the names of a case's files."""
+        return tuple(f"{file_stem(case_id)}{ending}" for ending in endings)
 
     def write_case(self, case_id: str, files: Mapping[str, bytes]) -> tuple[str, ...]:
         """Write the files of a case, each in one step.
@@ -120,22 +149,24 @@ class OutputFolder:
         Returns:
             The names of the files.
         """
-        names = []
-        for ending, content in files.items():
-            names.append(f"{file_stem(case_id)}{ending}")
-            write_atomically(self.path / names[-1], content, durable=False)
-        return tuple(names)
+        names = self.names(case_id, files)
+        for name, content in zip(names, files.values(), strict=True):
+            write_atomically(self.path / name, content, durable=False)
+        return names
 
     def picture(self, case_id: str) -> Path:
         """The place of a case's picture."""
-        return self.path / f"{file_stem(case_id)}{PICTURE_ENDING}"
+        return self.path / self.names(case_id, [PICTURE_ENDING])[0]
 
-    def forget(self, case_id: str) -> None:
-        """Forget that a case is finished, before its files are replaced."""
+    def withdraw(self, case_id: str) -> None:
+        """Remove the files of a case, and then what is remembered of it: they are not valid any more."""
+        found = read_sealed(self._record(case_id), FinishedCase)
+        for name in found.files if found is not None and found.id == case_id else ():
+            (self.path / name).unlink(missing_ok=True)
         self._record(case_id).unlink(missing_ok=True)
 
     def keep(self, finished: FinishedCase) -> None:
-        """Remember that a case is finished, once all of its files are there."""
+        """Remember a case: that it is finished, once its files are there, or which ones are being written."""
         private_folder(self._finished)
         write_sealed(self._record(finished.id), finished)
 
@@ -172,6 +203,9 @@ class OutputFolder:
         text = json.dumps(content, indent=2) + "\n"
         write_atomically(self.path / name, text.encode(), durable=False)
         return self.path / name
+
+    def _is_whole(self, one: FinishedCase) -> bool:
+        return bool(one.key) and all((self.path / name).is_file() for name in one.files)
 
     def _record(self, case_id: str) -> Path:
         return self._finished / f"{_digest(case_id)}.json"

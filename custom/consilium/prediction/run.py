@@ -11,7 +11,14 @@ from consilium.data.files import require_outside
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
-from consilium.prediction.case_run import CaseRun, FinishedRun, RunProgress, failures_to_write, select_cases
+from consilium.prediction.case_run import (
+    CaseRun,
+    FinishedRun,
+    RunProgress,
+    case_ids,
+    failures_to_write,
+    select_cases,
+)
 from consilium.prediction.case_writer import CaseWriter
 from consilium.prediction.inputs import find_inputs
 from consilium.prediction.output_folder import ABOUT, OutputFolder
@@ -99,8 +106,11 @@ def predict(
     with OutputFolder.open(Path(out)) as folder, failures_to_write(folder.path):
         writer = CaseWriter(trained, folder, options, machine, mirror=mirror, pictures=pictures)
         run = CaseRun(writer, accepted_findings, SourceIndex(folder.state))
+        folder.require_one_setting(writer.settings, case_ids(cohort))
         folder.write_json(ABOUT, writer.describe())
         done = run.process(cohort, workers, progress or (lambda done, total: None))
+        for case_id in done.left_out:  # predicted before, from files that are not there any more
+            folder.withdraw(case_id)
         table = folder.write_table(trained.task.prediction.columns)
     return PredictedCases(**vars(done), out=folder.path, table=table)
 

@@ -3,6 +3,7 @@ import csv
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
@@ -40,8 +41,15 @@ def test_a_case_is_finished_while_its_files_are_there(folder):
     assert folder.write_case("P1", {"_seg.nii.gz": b"1"}) == ("P1_seg.nii.gz",)
     (folder.path / "a.txt").write_bytes(b"")
     assert folder.finished("P1") == finished("P1")
-    folder.forget("P1")
+    folder.withdraw("P1")
     assert folder.finished("P1") is None
+    assert not (folder.path / "a.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["../label.nii.gz", "/etc/passwd", "a/b", ".consilium", "", "a\n"])
+def test_a_record_names_no_path(folder, name):
+    with pytest.raises(ValidationError):
+        FinishedCase(id="P1", key="k", model="m", values={}, files=(name,))
 
 
 def test_a_damaged_record_is_none(folder):
@@ -54,6 +62,7 @@ def test_a_damaged_record_is_none(folder):
 
 
 def test_no_cell_is_a_formula(folder):
+    (folder.path / "a.txt").write_bytes(b"")
     folder.keep(finished('=HYPERLINK("x")', volume_ml=-1.5))
     finding = Finding(code=DataCode.UNREADABLE, case_id="+1", detail="@SUM(A1) is wrong")
     with folder.write_table(("volume_ml",)).open(newline="") as file:

@@ -1,6 +1,8 @@
 import json
 import logging
+import shutil
 import stat
+from unittest import mock
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +12,7 @@ from consilium.data.codes import DataCode
 from consilium.errors import ConfigurationError, DataError
 from consilium.prediction import case_writer
 from consilium.prediction.run import predict
+from consilium.tasks.segmentation.codes import VolumeCode
 from prediction.conftest import LEARNING, MODALITIES, bright_weights, write_case, write_model
 
 
@@ -122,18 +125,98 @@ def test_another_model_or_setting_is_predicted_again_and_more_output_too(run, tm
     assert len(run(labels="decathlon", mirror=True).kept) == 3  # less than there is
 
 
-def test_it_resumes_after_an_interruption(run, monkeypatch):
+def files_of(out, case_id):
+    return {path.name.removeprefix(case_id) for path in out.iterdir() if path.name.startswith(case_id)}
+
+
+def brighter():
+    weights = bright_weights()
+    weights["bias"] = weights["bias"] - 1
+    return weights
+
+
+def test_no_file_of_another_model_stays_beside_a_new_prediction(run, tmp_path):
+    run(pictures=True, probabilities=True)
+    run(write_model(tmp_path / "other/model.safetensors", weights=brighter()))
+    assert files_of(tmp_path / "out", "P1") == {"_seg.nii.gz"}
+
+
+def test_more_output_of_the_same_prediction_stays(run, tmp_path):
+    run(probabilities=True)
+    assert len(run(pictures=True).predicted) == 3
+    assert len(files_of(tmp_path / "out", "P1")) == 5
+    assert len(run(pictures=True, probabilities=True).kept) == 3
+
+
+def test_a_killed_run_leaves_no_file_that_the_next_model_does_not_remove(run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(case_writer.CaseWriter, "_draw", raising(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(pictures=True, probabilities=True)
+    assert "_wt_probability.nii.gz" in files_of(tmp_path / "out", "P1")
+    assert len(run(write_model(tmp_path / "other/model.safetensors", weights=brighter())).predicted) == 3
+    assert files_of(tmp_path / "out", "P1") == {"_seg.nii.gz"}
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda case: (case / f"{case.name}_t2.nii.gz").write_bytes(b"moved"),
+        lambda case: (case / f"{case.name}_t2.nii.gz").unlink(),
+    ],
+    ids=["damaged", "removed"],
+)
+def test_an_earlier_prediction_of_a_case_that_is_left_out_is_removed(run, folder, tmp_path, spoil):
+    run(pictures=True)
+    spoil(folder / "P2")
+    done = run(pictures=True)
+    assert done.left_out == ("P2",)
+    assert rows(done)[1] == ["P1", "P3"]
+    assert files_of(tmp_path / "out", "P2") == set()
+
+
+def test_a_case_whose_files_were_removed_by_hand_is_not_in_the_table(run, tmp_path):
+    run()
+    (tmp_path / "out/P2_seg.nii.gz").unlink()
+    assert rows(run(only=["P1"]))[1] == ["P1", "P3"]
+
+
+@pytest.mark.parametrize("change", [{"labels": "decathlon"}, {"mirror": True}, {"place": None}], ids=str)
+def test_a_folder_holds_predictions_of_one_model_and_its_settings(run, tmp_path, change):
+    run()
+    if "place" in change:
+        change = {"place": write_model(tmp_path / "other/model.safetensors", weights=brighter())}
+    before = (tmp_path / "out/about.json").read_text()
+    with pytest.raises(ConfigurationError, match="2 cases predicted with another model or other settings"):
+        run(only=["P1"], **change)
+    assert (tmp_path / "out/about.json").read_text() == before
+    assert len(run().kept) == 3
+    with interrupted_at("P2"), pytest.raises(KeyboardInterrupt):
+        run(**change)
+    assert files_of(tmp_path / "out", "P3") == set()  # about.json describes what is there
+
+
+def interrupted_at(case_id):
     write = case_writer.CaseWriter.write
 
     def interrupted(self, case, *rest):
-        if case.id == "P2":
+        if case.id == case_id:
             raise KeyboardInterrupt
         write(self, case, *rest)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(case_writer.CaseWriter, "write", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            run()
+    return mock.patch.object(case_writer.CaseWriter, "write", interrupted)
+
+
+def test_it_resumes_after_an_interruption(run):
+    with interrupted_at("P2"), pytest.raises(KeyboardInterrupt):
+        run()
     resumed = run()
     assert (resumed.predicted, resumed.kept) == (("P2", "P3"), ("P1",))
 
@@ -174,6 +257,41 @@ def test_a_missing_image_is_named_with_what_there_is(run, tmp_path):
     missing = [one for one in done.findings if one.code is DataCode.MISSING_IMAGE]
     assert [one.image for one in missing] == ["t1ce", "t2"]
     assert done.incomplete == {("t1", "flair"): 1}
+
+
+def test_a_case_of_named_files_has_the_id_that_they_share_or_that_of_their_folder(tmp_path, model):
+    write_case(tmp_path / "in", "P 1.a_x")
+    ids = {"%s.nii.gz": "Doe", "P1_%s.nii.gz": "P1", "P1.2-%s.nii": "P1.2", "x%s.nii.gz": "Doe"}
+    folder = tmp_path / "Doe"
+    for name, case_id in ids.items():
+        given = {}
+        folder.mkdir()
+        for one in MODALITIES:
+            image = nib.load(tmp_path / "in/P 1.a_x" / f"P 1.a_x_{one}.nii.gz")
+            given[one] = folder / (name % one)
+            image.to_filename(given[one])
+        done = predict(model, given, tmp_path / "out", workers=1)
+        assert [*done.predicted, *done.kept] == [case_id]
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("shape", [(22, 26, 2), (2, 26, 22), (60, 60, 1), (1, 1, 40), (2, 2, 2)], ids=str)
+@pytest.mark.parametrize("margin", [0, (4, 4, 0)], ids=str)
+def test_a_thin_volume_is_predicted_or_left_out_with_a_reason(tmp_path, model, shape, margin):
+    for number, one in enumerate(MODALITIES):
+        edges = np.broadcast_to(margin, 3)
+        inside = tuple(
+            slice(edge, max(edge + 1, size - edge)) for edge, size in zip(edges, shape, strict=True)
+        )
+        image = np.zeros(shape, np.int16)
+        image[inside] = np.random.default_rng(number).integers(400, 600, image[inside].shape)
+        (tmp_path / "in/P1").mkdir(parents=True, exist_ok=True)
+        nib.Nifti1Image(image, np.eye(4)).to_filename(tmp_path / f"in/P1/P1_{one}.nii.gz")
+    done = predict(model, tmp_path / "in", tmp_path / "out", workers=1)
+    assert DataCode.UNEXPECTED_ERROR not in {one.code for one in done.findings}
+    assert bool(done.predicted) != any(one.severity.value == "error" for one in done.findings)
+    if min(shape) == 1:
+        assert VolumeCode.NOT_3D in {one.code for one in done.findings}
 
 
 def test_files_are_named_one_by_one(run, folder, tmp_path):
