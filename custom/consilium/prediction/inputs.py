@@ -124,7 +124,8 @@ def _named_case(files: Mapping[str, Path], case_format: CaseFormat) -> Cohort:
 def _common_name(files: Sequence[Path]) -> str:
     """What the names of a case's files start with, up to a separator; else the name of their folder.
 
-    `t1.nii.gz` and `t2.nii.gz` of two patients have to give two ids: results of one replace those of another.
+    Files of two patients that are named after the images alone have to give two ids: results of one case
+    replace those of an earlier one with its id.
     """
     stems = {Path(path.name.removesuffix(".gz")).stem for path in files}
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
