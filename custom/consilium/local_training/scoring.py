@@ -38,11 +38,9 @@ class ModelScorer:
         """Return the scores on each site's validation patients, as of a round's model."""
         found = {}
         for site, data in self._data.items():
-            if rows := self._score(weights, data.validation, final=False):
-                evaluation = self._evaluation(data)
-                found[site] = evaluation.summarize(
-                    [evaluation.restrict(row) for row in rows if row is not None]
-                )
+            if scored := self._score(weights, data, data.validation, final=False):
+                rows, patients = zip(*scored, strict=True)
+                found[site] = self._evaluation(data).summarize(rows, patients)
         return found
 
     def test(self, weights: Weights) -> dict[str, TestedScores]:
@@ -50,15 +48,11 @@ class ModelScorer:
         found = {}
         for site, data in self._data.items():
             evaluation = self._evaluation(data)
-            scored = [
-                (evaluation.restrict(row), case.patient)
-                for row, case in zip(self._score(weights, data.test, final=True), data.test, strict=True)
-                if row is not None
-            ]
-            if scored:
+            if scored := self._score(weights, data, data.test, final=True):
                 rows, patients = zip(*scored, strict=True)
                 intervals = measure_intervals(rows, patients, evaluation, min_count=1)
-                found[site] = TestedScores(scores=evaluation.summarize(rows), intervals=intervals)
+                scores = evaluation.summarize(rows, patients)
+                found[site] = TestedScores(scores=scores, intervals=intervals)
         return found
 
     def is_better(self, scores: Mapping[str, Scores], best: Mapping[str, Scores]) -> bool:
@@ -89,8 +83,15 @@ class ModelScorer:
         return partial_evaluation(self._task.evaluation, data.missing_targets)
 
     def _score(
-        self, weights: Weights, cases: Sequence[CachedCase], *, final: bool
-    ) -> Sequence[Scores | None]:
+        self, weights: Weights, data: SiteData, cases: Sequence[CachedCase], *, final: bool
+    ) -> list[tuple[Scores, str]]:
+        """Return the scores of a site's cases, each with its patient, without those that can't be read."""
         if not cases:
             return []
-        return score_cases(self._task, self._learning, weights, cases, self._device, final=final)
+        evaluation = self._evaluation(data)
+        rows = score_cases(self._task, self._learning, weights, cases, self._device, final=final)
+        return [
+            (evaluation.restrict(row), case.patient)
+            for case, row in zip(cases, rows, strict=True)
+            if row is not None
+        ]

@@ -32,7 +32,6 @@ from consilium.tasks.partial_labels import partial_evaluation
 
 _logger = logging.getLogger(__name__)
 
-
 _PERSONAL: Final = "personal"
 """Folder in a training's memory, and the set in it: weights that this site has for itself."""
 
@@ -209,8 +208,7 @@ class Participant:
             return weights
         key = self.evaluation.metrics.key_metric
         scores = [
-            self.evaluation.summarize(self.score(one, final=False, cancelled=cancelled)).get(key.name)
-            for one in (own, weights)
+            self.summarize(one, final=False, cancelled=cancelled).get(key.name) for one in (own, weights)
         ]
         if scores[0] is None or scores[1] is None or key.gain(scores[0], scores[1]) <= 0:
             return weights
@@ -245,28 +243,48 @@ class Participant:
         Raises:
             SiteRefusal: If too many of the site's cases can no longer be read.
         """
-        own = cases is None
+        return [row for _, row in self._score(weights, cases, final, cancelled, on_case)]
+
+    def summarize(
+        self,
+        weights: Weights,
+        *,
+        cases: Sequence[CachedCase] | None = None,
+        final: bool,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_case: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Scores:
+        """Return the means of `score`, whose arguments these are, over patients: each counts once."""
+        found = [(row, case.patient) for case, row in self._score(weights, cases, final, cancelled, on_case)]
+        return self.evaluation.summarize(*zip(*found, strict=True)) if found else {}
+
+    def _score(
+        self,
+        weights: Weights,
+        cases: Sequence[CachedCase] | None,
+        final: bool,
+        cancelled: Callable[[], bool],
+        on_case: Callable[[int, int], None],
+    ) -> list[tuple[CachedCase, Scores]]:
         evaluated = (self.data.test if final else self.data.validation) if cases is None else cases
         scores = self._learner.score(weights, evaluated, final=final, cancelled=cancelled, on_case=on_case)
-        rows = list(zip(evaluated, scores, strict=True))
+        rows = [*zip(evaluated, scores, strict=True)]
         self.data = self.data.without([case.id for case, score in rows if score is None])
         kept = {case.id for case in self.data.evaluated_cases}
         return [
-            self.evaluation.restrict(score)
+            (case, self.evaluation.restrict(score))
             for case, score in rows
-            if score is not None and (case.id in kept or not own)
+            if score is not None and (case.id in kept or cases is not None)
         ]
 
     def _own_weights(self, rounds_done: int) -> Weights:
-        kept = self._personal.recall(rounds_done)
-        return kept.arrays[_PERSONAL] if kept else {}
+        return kept.arrays[_PERSONAL] if (kept := self._personal.recall(rounds_done)) else {}
 
     def close(self) -> None:
         """End the processes that were started for training, and close the site's ledger."""
         self._learner.close()
-        for payments in (self._payments, self._hospital):
-            if payments is not None:
-                payments.close()
+        for payments in [one for one in (self._payments, self._hospital) if one is not None]:
+            payments.close()
 
 
 def _processes(data: SiteData, learning: LearningSettings, compute: ComputeSettings) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
+from consilium.learning.patient_summary import average_by_patient
 from consilium.records.bounds import (
     LARGEST_SCORE,
     MOST_CASES,
@@ -23,7 +22,7 @@ from consilium.records.bounds import (
     Word,
     limit_entries,
 )
-from consilium.records.score_bounds import read_scores
+from consilium.records.score_bounds import read_scores, round_score, round_scores
 from consilium.records.score_intervals import allows_interval, round_outwards, score_of
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Metric, Scores
@@ -74,7 +73,7 @@ class SiteGain(Record):
 def measure_gain(
     pairs: Sequence[PairedScores], evaluation: Evaluation, *, min_count: int = 1
 ) -> SiteGain | None:
-    """Compare both models of a hospital.
+    """Compare both models of a hospital; each patient counts once, however many examinations they have.
 
     A metric that each case has is compared case by case, and its interval is that of the mean difference. One
     that only several cases have together, such as kappa, is computed from resampled patients for both models;
@@ -91,63 +90,21 @@ def measure_gain(
     """
     if not pairs:
         return None
-    local = evaluation.summarize(pair.local for pair in pairs)
-    federated = evaluation.summarize(pair.federated for pair in pairs)
-    patients = len({pair.patient for pair in pairs})
+    owners = [pair.patient for pair in pairs]
+    local, federated = (
+        round_scores(evaluation.summarize(rows, owners), evaluation)
+        for rows in ([pair.local for pair in pairs], [pair.federated for pair in pairs])
+    )
+    patients = len(set(owners))
     intervals = _intervals(pairs, evaluation) if allows_interval(patients, min_count) else {}
     gains = {}
     for name in evaluation.metrics.gained:
         metric = evaluation.metrics[name]
         span, bounds = metric.high - metric.low, intervals.get(name)
         low, high = round_outwards(bounds, metric.digits, (-span, span)) if bounds else (None, None)
-        gains[name] = Gain(mean=metric.gain(federated[name], local[name]), low=low, high=high)
+        gain = metric.gain(federated[name], local[name])
+        gains[name] = Gain(mean=round_score(gain, metric), low=low, high=high)
     return SiteGain(patients=patients, local=local, federated=federated, gains=gains)
-
-
-def measure_gain_by_patient(
-    pairs: Sequence[PairedScores], evaluation: Evaluation, *, min_count: int = 1
-) -> dict[str, Gain]:
-    """Compare both models of a hospital, each patient counting once, however many examinations they have.
-
-    The means of an evaluation of models are over patients, too, so that these gains are their differences. A
-    metric that only several cases have together is of all cases, as in `measure_gain`.
-
-    Args:
-        pairs: Their scores, by case.
-        evaluation: The task's.
-        min_count: See `measure_gain`.
-
-    Returns:
-        The gains by metric; empty where there is no case.
-    """
-    by_case = measure_gain(pairs, evaluation, min_count=min_count)
-    by_patient = measure_gain(_average_by_patient(pairs), evaluation, min_count=min_count)
-    if by_case is None or by_patient is None:
-        return {}
-    return {
-        name: (by_case if evaluation.metrics[name].combines == "derived" else by_patient).gains[name]
-        for name in evaluation.metrics.gained
-    }
-
-
-def _average_by_patient(pairs: Sequence[PairedScores]) -> list[PairedScores]:
-    """The pairs with one for each patient: the means over their cases."""
-    by_patient: dict[str, list[PairedScores]] = {}
-    for pair in pairs:
-        by_patient.setdefault(pair.patient, []).append(pair)
-    return [
-        replace(
-            cases[0],
-            local=_average([pair.local for pair in cases]),
-            federated=_average([pair.federated for pair in cases]),
-        )
-        for cases in by_patient.values()
-    ]
-
-
-def _average(rows: Sequence[Mapping[str, float]]) -> Scores:
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: math.fsum(row.get(name, 0.0) for row in rows) / len(rows) for name in names}
 
 
 def patient_gains(pairs: Iterable[PairedScores], evaluation: Evaluation) -> list[float]:
@@ -206,8 +163,11 @@ def _intervals(pairs: Sequence[PairedScores], evaluation: Evaluation) -> dict[st
     patients = [pair.patient for pair in pairs]
     own = [one for one in metrics if one.combines != "derived"]
     found: dict[str, tuple[float, float]] = {}
-    rows = np.array([[_difference(pair, one, evaluation) for one in own] for pair in pairs])
-    interval = interval_of_mean(rows, patients) if own else None
+    differences = [{one.name: _difference(pair, one, evaluation) for one in own} for pair in pairs]
+    interval = None
+    if own:
+        table = average_by_patient(differences, patients, [one.name for one in own])
+        interval = interval_of_mean(table, sorted(set(patients)))
     if interval is not None:
         found = {one.name: (interval[0][place], interval[1][place]) for place, one in enumerate(own)}
     for one in metrics:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Final
 
 from consilium.counts import counted
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Metric, Scores
+
+_DECIMALS: Final = 6
 
 
 def read_scores(
@@ -50,6 +53,27 @@ def read_scores(
         if not math.isfinite(value):
             raise ValueError(f"{name} is not finite")
     return scores
+
+
+def round_scores(scores: Mapping[str, float], evaluation: Evaluation) -> Scores:
+    """Round scores before they leave a site: their last bits say nothing about a model, only about patients.
+
+    Args:
+        scores: A site's; those computed from others are computed again.
+        evaluation: The task's.
+    """
+    metrics = evaluation.metrics
+    measured = {
+        one.name: scores[one.name] if one.is_count else round_score(scores[one.name], one)
+        for one in metrics.metrics
+        if one.is_measured and one.name in scores
+    }
+    return evaluation.complete(measured)
+
+
+def round_score(value: float, metric: Metric) -> float:
+    """Round a score of a metric, or a difference of two, to six decimals, or to as many as are shown."""
+    return round(value, max(_DECIMALS, metric.digits))
 
 
 def _read_score(metric: Metric, value: object, cases: int | None) -> float:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, model_validator
 from typing_extensions import Self
 
 from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
+from consilium.learning.patient_summary import average_by_patient
 from consilium.records.bounds import MOST_ENTRIES, Finite, Record, Word, limit_entries
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Metric, Scores
@@ -130,8 +131,9 @@ def _bounds(
     cases: Sequence[Scores], patients: Sequence[str], evaluation: Evaluation, metric: Metric
 ) -> tuple[float, float] | None:
     if metric.combines != "derived":
-        rows = np.array([[score_of(one, metric, evaluation)] for one in cases])
-        interval = interval_of_mean(rows, patients)
+        rows = [{metric.name: score_of(one, metric, evaluation)} for one in cases]
+        table = average_by_patient(rows, patients, [metric.name])
+        interval = interval_of_mean(table, sorted(set(patients)))
         return None if interval is None else (float(interval[0][0]), float(interval[1][0]))
     measured = [one for one in evaluation.metrics.metrics if one.is_measured]
 

@@ -185,12 +185,12 @@ def _train_and_evaluate(
         pairs = score_both(participant, weights, final)
     evaluation = get_task(plan.learning.task).evaluation
     scores = {
-        site: evaluation.summarize(participant.score(weights, cases=cases, final=True))
+        site: participant.summarize(weights, cases=cases, final=True)
         for site, cases in test.items()
         if cases and site != name
     }
     if pairs:
-        scores[name] = evaluation.summarize(pair.local for pair in pairs)
+        scores[name] = evaluation.summarize([pair.local for pair in pairs], [pair.patient for pair in pairs])
     return _Outcome(
         name,
         weights,

@@ -108,9 +108,14 @@ class Evaluation(ABC):
         scores = {**measured, **self.metrics.means(measured)}
         return self.metrics.arrange({**scores, **self.derive(scores)}) if scores else {}
 
-    def summarize(self, rows: Iterable[Mapping[str, float]]) -> Scores:
-        """Return a site's scores, computed ones among them; empty when there are no cases."""
-        scores = self.metrics.summarize(rows)
+    def summarize(self, rows: Iterable[Mapping[str, float]], patients: Sequence[str] | None = None) -> Scores:
+        """Return a site's scores, computed ones among them; empty when there are no cases.
+
+        Args:
+            rows: The scores of each case.
+            patients: Whose case each row is; see `MetricSet.summarize`.
+        """
+        scores = self.metrics.summarize(rows, patients)
         return self.metrics.arrange({**scores, **self.derive(scores)}) if scores else {}
 
     def combine(self, sites: Sequence[Mapping[str, float]]) -> Scores | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Final, Literal
 
@@ -244,17 +244,29 @@ class MetricSet(BaseModel):
         counts = {one.name for one in self.metrics if one.is_count}
         return {name: value for name, value in scores.items() if name not in counts}
 
-    def summarize(self, rows: Iterable[Mapping[str, float]]) -> Scores:
-        """Average what cases scored and add up their counts; derived metrics are the task's to add.
+    def summarize(self, rows: Iterable[Mapping[str, float]], patients: Sequence[str] | None = None) -> Scores:
+        """Average what cases scored, and add up their counts; derived metrics are the task's to add.
+
+        Args:
+            rows: The scores of each case.
+            patients: Whose each is, as a patient counts once in a mean; None where each has a single case.
 
         Returns:
             Empty when there are no cases.
+
+        Example:
+            >>> metrics = MetricSet(metrics=[Metric(name="loss", title="Loss")], key="loss", gained=["loss"])
+            >>> metrics.summarize([{"loss": 0.0}, {"loss": 0.5}, {"loss": 0.75}], ["a", "b", "b"])
+            {'loss': 0.3125}
         """
         rows = list(rows)
         if not rows:
             return {}
+        owners = range(len(rows)) if patients is None else patients
+        cases = Counter[str | int](owners)
+        weights = [1 / cases[one] for one in owners]
         scores = {
-            one.name: _combine([row.get(one.name) for row in rows], one.is_count)
+            one.name: _combine([row.get(one.name) for row in rows], one.is_count, weights)
             for one in self.metrics
             if one.is_measured and (one.is_count or one.name in rows[0])
         }
@@ -280,7 +292,9 @@ class MetricSet(BaseModel):
         return self.arrange({**combined, **self.means(combined)})
 
 
-def _combine(values: Collection[float | None], is_count: bool) -> float:
+def _combine(values: Sequence[float | None], is_count: bool, weights: Sequence[float] | None = None) -> float:
     if is_count:
         return float(sum(value or 0 for value in values))
-    return float(np.mean([value for value in values if value is not None]))
+    shares = [1.0] * len(values) if weights is None else weights
+    known = [(value, share) for value, share in zip(values, shares, strict=True) if value is not None]
+    return float(np.average([value for value, _ in known], weights=[share for _, share in known]))

@@ -3,11 +3,13 @@
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from report.grading import GRADING, GradingEvaluation, cell
 
 from consilium.participant.local_only import PairedScores
-from consilium.records.gain import SiteGain, check_gain, measure_gain_by_patient, patient_gains
+from consilium.records.gain import SiteGain, check_gain, patient_gains
 from consilium.records.gain import measure_gain as measure
 from consilium.records.score_intervals import FEW_AT_A_BOUND
 from consilium.tasks import get_task
@@ -39,7 +41,7 @@ def test_the_gain_is_the_difference_of_the_means_over_the_same_cases():
     assert gain.patients == len(GAINS)
     assert gain.gains.keys() == {"dice", *(f"dice_{name}" for name in NAMES)}
     mean = gain.gains["dice"]
-    assert mean.mean == pytest.approx(sum(GAINS) / len(GAINS))
+    assert mean.mean == pytest.approx(sum(GAINS) / len(GAINS), abs=1e-6)
     assert mean.mean == pytest.approx(gain.federated["dice"] - gain.local["dice"])
     assert min(GAINS) <= mean.low < mean.mean < mean.high <= max(GAINS)
     check_gain(gain, EVALUATION, cases=len(GAINS))
@@ -91,13 +93,29 @@ def test_patients_own_gains_are_means_over_their_examinations():
     assert measure_gain(twice).patients == 2
 
 
-def test_each_patient_counts_once_where_models_are_evaluated():
+def test_each_patient_counts_once():
     twice = [*pairs(GAINS), PairedScores("case 9", "patient 0", scores(0.5), scores(0.9))]
-    gain = measure_gain_by_patient(twice, EVALUATION)["dice"]
-    assert gain.mean == pytest.approx((sum(GAINS) - 0.1 + 0.25) / len(GAINS))
+    found = measure_gain(twice)
+    gain = found.gains["dice"]
+    assert gain.mean == pytest.approx((sum(GAINS) - 0.1 + 0.25) / len(GAINS), abs=1e-6)
     assert gain.low < gain.mean < gain.high
-    assert measure_gain(twice).gains["dice"].mean != pytest.approx(gain.mean)
-    assert measure_gain_by_patient([], EVALUATION) == {}
+    check_gain(found, EVALUATION, cases=len(twice))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.integers(0, 9)), min_size=1, max_size=20))
+def test_what_leaves_is_rounded_and_passes_the_server_s_check(found):
+    several = [
+        PairedScores(f"case {place}", f"patient {patient}", scores(local), scores(federated))
+        for place, (local, federated, patient) in enumerate(found)
+    ]
+    gain = measure_gain(several)
+    assert all(
+        value == round(value, 6)
+        for one in (gain.local, gain.federated)
+        for value in (one[f"dice_{name}"] for name in NAMES)
+    )
+    assert all(one.mean == round(one.mean, 6) for one in gain.gains.values())
+    check_gain(gain, EVALUATION, cases=len(several))
 
 
 def test_it_survives_json():
@@ -177,4 +195,3 @@ def test_a_gain_in_a_metric_of_all_patients_together_has_an_interval_over_resamp
     assert -0.5 <= gain.low < gain.mean < gain.high <= 1
     same = measure(grades([(true, own, own) for true, own, _ in found]), Grading()).gains["accuracy"]
     assert (same.low, same.mean, same.high) == (0, 0, 0)
-    assert measure_gain_by_patient(grades(found), Grading())["accuracy"] == gain

@@ -21,7 +21,7 @@ from consilium.federation.site.replies import read_request
 from consilium.federation.site.state import StateReporter
 from consilium.federation.versions import component_versions
 from consilium.records.evaluation import GroupAnswer, MeasureAnswer, SiteEvaluation
-from consilium.records.gain import measure_gain_by_patient
+from consilium.records.gain import measure_gain
 from consilium.records.score_intervals import allows_interval, round_outwards
 from consilium.tasks import LearningSettings, Task, get_task, parse_learning
 from consilium.tasks.evaluation import Evaluation
@@ -76,10 +76,8 @@ class SiteEvaluator:
                 for case, local, row in zip(data.cases, self._local, rows, strict=True)
             ]
             fewest = data.minimum if data.counted else len(pairs)  # no interval, as of the means
-            gains = measure_gain_by_patient(pairs, task.evaluation, min_count=fewest)
-            answer.gains = {
-                name: one.model_copy(update={"mean": round(one.mean, _DIGITS)}) for name, one in gains.items()
-            }
+            gain = measure_gain(pairs, task.evaluation, min_count=fewest)
+            answer.gains = {} if gain is None else gain.gains
         return _reply(answer, request, started)
 
     def evaluate_local(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:

@@ -21,7 +21,7 @@ class FinalScores:
     """The scores of one model on a site's test patients.
 
     Attributes:
-        scores: Means over cases; none where they would be of too few patients to leave.
+        scores: Means over patients; none where they would be of too few patients to leave.
         intervals: By metric; none where they would be.
     """
 
@@ -51,6 +51,6 @@ def score_final_model(
     cases = participant.score(weights, final=True, cancelled=cancelled, on_case=on_case)
     patients = [case.patient for case in participant.data.test]
     intervals = measure_intervals(cases, patients, evaluation, min_count=min_count) if cases else {}
-    scores = evaluation.summarize(cases)
+    scores = evaluation.summarize(cases, patients)
     checked = check_scores(scores, evaluation, final=True, cases=participant.data.tested)
     return FinalScores(checked, intervals)

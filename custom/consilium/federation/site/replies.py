@@ -27,7 +27,7 @@ from consilium.learning.rounds import TrainingResult
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
 from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport
-from consilium.records.score_bounds import read_scores
+from consilium.records.score_bounds import read_scores, round_scores
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
@@ -132,7 +132,7 @@ def check_answer(answer: LocalAnswer, question: str, algorithm: AlgorithmSetting
 
 
 def check_scores(scores: Scores, evaluation: Evaluation, *, final: bool, cases: int | None) -> Scores:
-    """Return a site's scores, if they are those of the task's metrics and in their ranges.
+    """Return a site's scores, rounded, if they are those of the task's metrics and in their ranges.
 
     Args:
         scores: As the task summarized them.
@@ -147,7 +147,7 @@ def check_scores(scores: Scores, evaluation: Evaluation, *, final: bool, cases: 
         read_scores(scores, evaluation, final=final, cases=cases)
     except ValueError as error:
         raise TrainingError(f"the task's scores are not those that it declares: {error}") from None
-    return scores
+    return round_scores(scores, evaluation)
 
 
 def _check_stays(sets: WeightSets, algorithm: AlgorithmSettings) -> None:

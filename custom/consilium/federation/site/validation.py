@@ -44,12 +44,10 @@ def validate_model(
     """
     if not participant.validates:
         return {}
-    evaluation = participant.evaluation
-    cases = participant.score(
+    scores = participant.summarize(
         participant.personalize(weights, request.current_round),
         final=False,
         cancelled=lambda: abort.triggered,
         on_case=lambda done, total: state.report(fl_ctx, "validating", done, total, of_cases=True),
     )
-    scores = evaluation.summarize(cases)
-    return check_scores(scores, evaluation, final=False, cases=participant.data.validated)
+    return check_scores(scores, participant.evaluation, final=False, cases=participant.data.validated)

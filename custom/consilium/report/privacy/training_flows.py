@@ -190,7 +190,7 @@ def _add_scores(flows: FlowList, job: JobFacts, kind: TrainingFacts, site: SiteF
     every = "all patients" if site.role == "evaluates" else "the validation patients"
     tested = "all patients" if site.role == "evaluates" else "the test patients"
     minimum = f"{patients(fewest)}; with fewer {stays}"
-    means = f"Means over cases ({', '.join(job.metrics)}), and how many cases and patients"
+    means = f"Means over patients ({', '.join(job.metrics)}), and how many cases and patients"
     if kind.withholds_scores:
         flows.hold_back("scores of each round's model", WITHHELD)
     elif _is_hidden(site):

@@ -22,7 +22,7 @@ from consilium.participant.local_only import PairedScores
 from consilium.participant.register_files import open_register
 from consilium.records.evaluation import SiteEvaluation
 from consilium.records.evaluation_bounds import check_evaluation
-from consilium.records.gain import measure_gain_by_patient
+from consilium.records.gain import measure_gain
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.regions import Region
@@ -278,7 +278,7 @@ def test_patients_with_several_examinations_count_once_in_means_and_gains(evalua
     pairs = [
         PairedScores(case.id, case.patient, *both) for case, *both in zip(cases, before, after, strict=True)
     ]
-    answer.gains = measure_gain_by_patient(pairs, evaluation, min_count=MINIMUM)
+    answer.gains = measure_gain(pairs, evaluation, min_count=MINIMUM).gains
     assert answer.gains["dice"].low is not None
     check_evaluation(answer, evaluation, local)
 
