@@ -9,7 +9,7 @@ import typer
 
 from consilium.bundle.options import INTENDED_USE, BundleOptions
 from consilium.cli.options import WhichModel
-from consilium.cli.terminal import loading, say_result
+from consilium.cli.terminal import say_result
 
 EPILOG = """
 The best model of the demo:
@@ -59,10 +59,15 @@ def bundle(
     intended_use: Annotated[str, typer.Option(help="What the model is for.")] = INTENDED_USE,
 ) -> None:
     """Write a trained model as a MONAI bundle, with a model card. Research only, not for clinical use."""
-    with loading("torch and MONAI"):
+    from consilium.simulation.display import Display
+
+    with Display() as display:
+        display.show("loading torch and MONAI")
         from consilium.bundle.writer import write_bundle
         from consilium.prediction.trained_model import TrainedModel
 
+        trained = TrainedModel.load(result.expanduser(), which)
+        display.say(f"model of {trained.task.title} read; writing it for MONAI and as TorchScript")
         options = BundleOptions(version, authors, license_, intended_use)
-        folder = write_bundle(TrainedModel.load(result.expanduser(), which), out.expanduser(), options)
+        folder = write_bundle(trained, out.expanduser(), options)
     say_result(folder / "docs/README.md")

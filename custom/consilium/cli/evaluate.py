@@ -105,7 +105,7 @@ def evaluate(
 def _print(done: EvaluatedCases, task: Task, *, show_cases: bool) -> None:
     from consilium.counts import counted
     from consilium.report.data_check.page import group_findings
-    from consilium.report.evaluation.rows import measure_rows
+    from consilium.report.evaluation.rows import measure_rows, shows_quantiles
     from consilium.report.terminal import Terminal, folding_table
 
     console = Terminal(stderr=True)
@@ -115,7 +115,8 @@ def _print(done: EvaluatedCases, task: Task, *, show_cases: bool) -> None:
     table = folding_table(("", "metric", "mean", "95 % interval", "median"))
     for title, rows in measure_rows(task, done.summary).items():
         for number, row in enumerate(rows):
-            median = row.quantiles[len(row.quantiles) // 2] if row.quantiles else ""
+            shown = row.quantiles if shows_quantiles(done.summary) else ()
+            median = shown[len(shown) // 2] if shown else ""
             table.add_row("" if number else title, row.measure.label, row.mean, row.interval, median)
     if table.row_count:
         console.print(table)

@@ -19,6 +19,7 @@ from consilium.recipes.base import JobRecipe
 from consilium.recipes.exported_job import read_recipe
 from consilium.recipes.job_folder import resolve_job
 from consilium.recipes.training import TrainingRecipe
+from consilium.records.model_comparison import DEFAULT_SELECTION, SelectionRule
 from consilium.settings import apply_changes
 from consilium.tasks.learning_settings import LearningSettings
 
@@ -33,6 +34,7 @@ class TrainingJob:
         rounds: How many it has.
         initial: The model that it starts from; None for weights drawn from the seed.
         start: That model's weights.
+        selection: The rule by which its best round is selected.
         has_noise: Whether sites add noise in the job; a training without a federation adds none.
     """
 
@@ -42,6 +44,7 @@ class TrainingJob:
     initial: InitialModel | None = None
     start: Weights | None = field(default=None, repr=False)
     has_noise: bool = False
+    selection: SelectionRule = DEFAULT_SELECTION
 
     @classmethod
     def open(
@@ -70,23 +73,24 @@ class TrainingJob:
         settings = recipe.settings
         learning = settings.learning
         has_noise = settings.algorithm.promise().epsilon is not None
+        selection = settings.selection
         if initial is not None:
             warm = WarmStart.open(Path(initial).expanduser(), learning)
             with tempfile.TemporaryDirectory() as folder:
                 models = ModelStore(Path(folder), folder)
                 models.add(warm.content)
                 start = warm.initial.load(models, network_weights(learning))
-            return cls(settings.name, learning, settings.rounds, warm.initial, start, has_noise)
+            return cls(settings.name, learning, settings.rounds, warm.initial, start, has_noise, selection)
         own = settings.initial
         if own is None:
-            return cls(settings.name, learning, settings.rounds, has_noise=has_noise)
+            return cls(settings.name, learning, settings.rounds, has_noise=has_noise, selection=selection)
         if models is None:
             raise ConfigurationError(
                 f"{settings.name} starts from {own.origin[-1].name}, whose file is not at hand; name the "
                 "model with --from"
             )
         start = own.load(models, network_weights(learning))
-        return cls(settings.name, learning, settings.rounds, own, start, has_noise)
+        return cls(settings.name, learning, settings.rounds, own, start, has_noise, selection)
 
 
 def _find(job: JobRecipe | Path | str, changes: dict[str, Any]) -> tuple[JobRecipe, ModelStore | None]:

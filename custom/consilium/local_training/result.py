@@ -92,6 +92,7 @@ class TrainingResultFolder:
         initial = self._job.initial
         return {
             "rounds": self._plan.rounds,
+            "selection": self._job.selection,
             "learning": self._plan.learning.model_dump(mode="json"),
             "initial": initial and initial.model_dump(mode="json"),
         }

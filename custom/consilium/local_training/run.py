@@ -140,7 +140,7 @@ class _Training:
         machine = {name: getattr(compute, name) for name in ComputeSettings.model_fields}
         self._compute = ComputeSettings(**machine)
         self._plan = _plan(job, data)
-        self._scorer = ModelScorer(job.learning, data, self._compute)
+        self._scorer = ModelScorer(job.learning, data, self._compute, job.selection)
         self._result = TrainingResultFolder(out / RESULT, job, self._plan)
         self._record = self._result.open_record(data)
         if not self._record.rounds:

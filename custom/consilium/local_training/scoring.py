@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from consilium.counts import count_patients
 from consilium.data.cached_case import CachedCase
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import open_device
@@ -11,6 +12,7 @@ from consilium.learning.evaluator import score_cases
 from consilium.learning.weights import Weights
 from consilium.participant.site_data import SiteData
 from consilium.records.local_training import TestedScores
+from consilium.records.model_comparison import SelectionRule, score_gain
 from consilium.records.score_intervals import measure_intervals
 from consilium.tasks import get_task
 from consilium.tasks.evaluation import Evaluation
@@ -26,12 +28,17 @@ class ModelScorer:
         learning: The settings of the network.
         data: The sites.
         compute: The machine's part.
+        selection: The rule by which two rounds' models are compared.
     """
 
     def __init__(
-        self, learning: LearningSettings, data: Mapping[str, SiteData], compute: ComputeSettings
+        self,
+        learning: LearningSettings,
+        data: Mapping[str, SiteData],
+        compute: ComputeSettings,
+        selection: SelectionRule,
     ) -> None:
-        self._learning, self._data = learning, data
+        self._learning, self._data, self._selection = learning, data, selection
         self._task, self._device = get_task(learning.task), open_device(compute)
 
     def validate(self, weights: Weights) -> dict[str, Scores]:
@@ -56,16 +63,23 @@ class ModelScorer:
         return found
 
     def is_better(self, scores: Mapping[str, Scores], best: Mapping[str, Scores]) -> bool:
-        """Return whether a model's key metric, over its sites, is better than that of the best one so far.
+        """Return whether a model is better than the best one so far, by the job's rule over the sites.
 
         Args:
             scores: The model's, by site; one without any is not better.
             best: The best one's; empty for none.
         """
-        now, before = self._key_score(scores), self._key_score(best)
-        if now is None:
-            return False
-        return before is None or self._task.evaluation.metrics.key_metric.gain(now, before) > 0
+        metrics = self._task.evaluation.metrics
+        now, before = (
+            {site: row[metrics.key] for site, row in one.items() if metrics.key in row}
+            for one in (scores, best)
+        )
+        if not now or not before:
+            return bool(now)
+        common = {site: now[site] for site in now if site in before}
+        patients = {site: count_patients(self._data[site].validation) for site in common}
+        rule = self._selection
+        return bool(common) and score_gain(common, before, rule, metrics.key_metric, patients) > 0
 
     def describe(self, scores: Mapping[str, Scores]) -> str:
         """Return the key metric over sites, as the end of a line; empty without scores."""

@@ -12,6 +12,7 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.records.federation import FederationRecord, SiteRound
 from consilium.records.shares import limited_shares
+from consilium.tasks.metrics import Metric
 
 SelectionRule: TypeAlias = Literal["median", "mean", "worst_site", "patients"]
 """How the best round's model is selected from its scores on the sites' validation patients.
@@ -129,14 +130,36 @@ def selection_gain(record: FederationRecord, number: int, other: int, rule: Sele
     sites = sorted(scoring_sites(record))
     if not sites or scores.keys() != set(sites) or others.keys() != set(sites):
         return None
-    key = record.metrics.key_metric
+    patients = {site: validation_patients(record, site) for site in sites}
+    return score_gain(scores, others, rule, record.metrics.key_metric, patients)
+
+
+def score_gain(
+    scores: Mapping[str, float],
+    others: Mapping[str, float],
+    rule: SelectionRule,
+    key: Metric,
+    patients: Mapping[str, int],
+) -> float:
+    """Return by how much a model is better than another by a rule, where the same sites scored both.
+
+    Args:
+        scores: The model's key scores, by site.
+        others: Those of the other model, of the same sites.
+        rule: See `selection_gain`.
+        key: The metric.
+        patients: How many validation patients the sites have.
+    """
+    gains = {site: key.gain(score, others[site]) for site, score in scores.items()}
+    if rule == "median":
+        return statistics.median(gains.values())
     if rule == "worst_site":
         worst = [min(one.values(), key=lambda score: key.gain(score, 0.0)) for one in (scores, others)]
         return key.gain(*worst)
     if rule == "mean":
-        return fmean(key.gain(scores[site], others[site]) for site in sites)
-    shares = limited_shares({site: validation_patients(record, site) for site in sites}, _LARGEST_WEIGHT)
-    return sum(share * key.gain(scores[site], others[site]) for site, share in shares.items())
+        return fmean(gains.values())
+    shares = limited_shares({site: patients[site] for site in gains}, _LARGEST_WEIGHT)
+    return sum(share * gains[site] for site, share in shares.items())
 
 
 def validation_patients(record: FederationRecord, site: str) -> int:

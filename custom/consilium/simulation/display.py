@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Final
 
 from rich.live import Live
 from rich.text import Text
@@ -12,7 +15,9 @@ from typing_extensions import Self
 from consilium.records.texts import clean_line
 from consilium.report.terminal import Terminal
 
-_SECONDS_BETWEEN_PLAIN_LINES = 10.0
+_SECONDS_BETWEEN_PLAIN_LINES: Final = 10.0
+_SECONDS_BETWEEN_STEPS: Final = 1.0
+_NUMBERS: Final = re.compile(r"\d+")
 
 
 class Display:
@@ -20,14 +25,16 @@ class Display:
 
     Args:
         console: Where to; by default standard error.
+        clock: Seconds, of a clock that never goes back.
     """
 
-    def __init__(self, console: Terminal | None = None) -> None:
+    def __init__(self, console: Terminal | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console or Terminal(stderr=True)
         self._live = Live(console=self._console, transient=True) if self._console.is_terminal else None
+        self._now = clock
         self._last_line = ""
-        self._last_time = 0.0
-        self._started = time.monotonic()
+        self._started = clock()
+        self._last_time = self._started - _SECONDS_BETWEEN_PLAIN_LINES
 
     def __enter__(self) -> Self:
         """Start showing."""
@@ -47,16 +54,20 @@ class Display:
         self._console.print(Text(f"{self._clock()} {clean_line(line)}"))
 
     def show(self, line: str) -> None:
-        """Show the state of the step that runs; on a terminal it replaces the one before."""
+        """Show the state of the step that runs; on a terminal it replaces the one before.
+
+        Elsewhere a new step is a line at once, and the progress of one a line every ten seconds.
+        """
         line = clean_line(line)
         if self._live:
             self._live.update(Text(f"{self._clock()} {line}", style="cyan"))
             return
-        now = time.monotonic()
-        if line != self._last_line and now - self._last_time >= _SECONDS_BETWEEN_PLAIN_LINES:
+        now, same_step = self._now(), _NUMBERS.sub("", line) == _NUMBERS.sub("", self._last_line)
+        pause = _SECONDS_BETWEEN_PLAIN_LINES if same_step else _SECONDS_BETWEEN_STEPS
+        if line != self._last_line and now - self._last_time >= pause:
             self._last_line, self._last_time = line, now
             self._console.print(Text(f"{self._clock()}   {line}"))
 
     def _clock(self) -> str:
-        minutes, seconds = divmod(round(time.monotonic() - self._started), 60)
+        minutes, seconds = divmod(round(self._now() - self._started), 60)
         return f"[{minutes:02d}:{seconds:02d}]"

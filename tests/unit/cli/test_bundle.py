@@ -11,8 +11,10 @@ def run(run, tmp_path):
 
 
 def test_the_model_card_is_the_result(run, tmp_path):
-    code, out, _ = run(tmp_path / "result", "-o", tmp_path / "glioma", "--license", "CC-BY-4.0")
+    code, out, err = run(tmp_path / "result", "-o", tmp_path / "glioma", "--license", "CC-BY-4.0")
     assert (code, out) == (0, f"{tmp_path}/glioma/docs/README.md\n")
+    assert "loading torch and MONAI" in err
+    assert "writing it for MONAI" in err  # before TorchScript, which takes long
     assert "CC-BY-4.0" in (tmp_path / "glioma/LICENSE").read_text()
 
 

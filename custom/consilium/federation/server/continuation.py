@@ -82,6 +82,8 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         self._engine: Any = None
         self._jobs: Any = None
         self._waiting: dict[str, _Waiting] = {}
+        self._clones: dict[str, str] = {}
+        """Jobs that have been cloned: one whose `continued_by` could not be written is not cloned again."""
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
@@ -164,7 +166,13 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         with self._lock:
             ready = [one.job for one in self._waiting.values() if one.is_ready(connected)]
         for job in ready:
-            self._continue(job, fl_ctx)
+            try:
+                self._continue(job, fl_ctx)
+            except Exception as error:  # noqa: BLE001 - the FLARE boundary: the others are continued
+                self.logger.error(
+                    f"job {job.job_id} could not be continued ({type(error).__name__}: {error})"
+                )
+                continue
             with self._lock:
                 self._waiting.pop(job.job_id, None)
 
@@ -176,7 +184,10 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
             meta[RESUME_META] = job.job_id
         elif RESUME_META in job.meta:
             meta[RESUME_META] = job.meta[RESUME_META]
-        new = self._jobs.clone(from_jid=job.job_id, meta=meta, fl_ctx=fl_ctx)[JobMetaKey.JOB_ID.value]
+        if job.job_id not in self._clones:
+            clone = self._jobs.clone(from_jid=job.job_id, meta=meta, fl_ctx=fl_ctx)
+            self._clones[job.job_id] = clone[JobMetaKey.JOB_ID.value]
+        new = self._clones[job.job_id]
         interruption = {**job.meta[INTERRUPTION_META], "continued_by": new}
         self._jobs.update_meta(job.job_id, {INTERRUPTION_META: interruption}, fl_ctx)
         self.log_info(fl_ctx, f"job {job.job_id} is continued by job {new}", fire_event=False)

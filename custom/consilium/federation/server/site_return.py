@@ -161,6 +161,10 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
             self.log_warning(
                 fl_ctx, f"{client.name} can't rejoin job {job.job_id}: {error}", fire_event=False
             )
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary: other sites and jobs are brought back
+            self.log_exception(
+                fl_ctx, f"{client.name} could not rejoin job {job.job_id}: {error}", fire_event=False
+            )
         else:
             attempts.starts += 1
             self.log_info(

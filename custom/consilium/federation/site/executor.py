@@ -22,6 +22,7 @@ from consilium.federation.message_names import (
     REFUSAL_HEADER,
 )
 from consilium.federation.site.evaluation import SiteEvaluator
+from consilium.federation.site.job_part import JobPart
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.replies import to_refusal
 from consilium.federation.site.state import StateReporter
@@ -79,7 +80,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self._journal = SiteJournal()
         chosen = parse_algorithm(algorithm) if algorithm else DEFAULT_ALGORITHM
         self._state = StateReporter(self, self._journal, hides_cases=chosen.sums_reports)
-        self._handlers = TaskHandlers(learning, chosen, self, self._state, self._journal, min_sites)
+        part = JobPart(learning, chosen, self, self._state, self._journal, min_sites)
+        self._handlers = TaskHandlers(part)
         evaluator = SiteEvaluator(learning, min_patients or 1, self, self._state)
         self._evaluators: dict[str, Handler] = {EVALUATE: evaluator.evaluate}
         if min_patients is not None:  # in a job that evaluates models, and not in a training

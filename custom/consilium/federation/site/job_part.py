@@ -59,10 +59,10 @@ class JobPart:
         self._task = str(learning.get("task", DEFAULT))
         if is_built_in(self._task):
             self.learning  # noqa: B018 - what can't be used is said at once
-        self._algorithm = algorithm
-        self._component = component
-        self._state = state
-        self._journal = journal
+        self.algorithm = algorithm
+        self.component = component
+        self.state = state
+        self.journal = journal
         self._participant: Participant | None = None
         self._run: str | None = None
         """Id of the training as the server named it when the cases were prepared: samples are drawn by it."""
@@ -91,22 +91,22 @@ class JobPart:
             self._participant = start_participant(
                 site,
                 self.learning,
-                self._algorithm,
+                self.algorithm,
                 job=str(fl_ctx.get_job_id()),
                 run=run,
                 rounds=request.total_rounds or 1,
                 min_sites=self._min_sites,
                 name=str(fl_ctx.get_identity_name()),
                 local=Path(fl_ctx.get_engine().get_workspace().get_site_config_dir()),
-                progress=lambda done, total, what: self._state.report_cases(
+                progress=lambda done, total, what: self.state.report_cases(
                     fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
                 ),
                 cancelled=lambda: abort.triggered,
             )
             data = self._participant.data
             self.log_problems(data.problems, fl_ctx)
-            self._component.log_info(fl_ctx, data.summary)
-            self._journal.note_cases(data, site)
+            self.component.log_info(fl_ctx, data.summary)
+            self.journal.note_cases(data, site)
         return self._participant
 
     def place(self, fl_ctx: FLContext, shareable: Shareable) -> SitePlace:
@@ -129,7 +129,7 @@ class JobPart:
     def log_problems(self, problems: Sequence[Finding], fl_ctx: FLContext) -> None:
         """Write what is wrong with cases into the site's own log: the only place that names a patient."""
         for problem in problems:
-            self._component.log_warning(fl_ctx, problem.describe(), fire_event=False)
+            self.component.log_warning(fl_ctx, problem.describe(), fire_event=False)
 
     def close(self) -> None:
         """Free data and processes."""

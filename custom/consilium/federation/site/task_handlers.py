@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
@@ -26,7 +25,6 @@ from consilium.federation.message_names import (
 from consilium.federation.site.algorithm_dialogue import AlgorithmDialogue
 from consilium.federation.site.final_scores import score_final_model
 from consilium.federation.site.job_part import JobPart
-from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
 from consilium.federation.site.personal_model import use_personal_model
 from consilium.federation.site.replies import (
@@ -36,9 +34,7 @@ from consilium.federation.site.replies import (
     report_on,
     to_reply,
 )
-from consilium.federation.site.state import StateReporter
 from consilium.federation.site.validation import validate_model
-from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.rounds import TrainingResult
 from consilium.learning.schedule import Schedule
 from consilium.learning.weights import MODEL, Weights
@@ -57,29 +53,16 @@ class TaskHandlers:
     """Executes a job's tasks on this site's cases; the data is prepared when first needed.
 
     Args:
-        learning: The fields of `LearningSettings`.
-        algorithm: What it decides about its algorithm.
-        component: Writes the site's log.
-        state: Reports what the site is doing.
-        journal: What the site keeps for itself.
-        min_sites: Fewest sites whose updates make a round.
+        part: What the tasks share.
     """
 
-    def __init__(
-        self,
-        learning: Mapping[str, Any],
-        algorithm: AlgorithmSettings,
-        component: FLComponent,
-        state: StateReporter,
-        journal: SiteJournal,
-        min_sites: int,
-    ) -> None:
-        self._part = JobPart(learning, algorithm, component, state, journal, min_sites)
-        self._algorithm = algorithm
-        self._dialogue = AlgorithmDialogue(algorithm)
-        self._component = component
-        self._state = state
-        self._journal = journal
+    def __init__(self, part: JobPart) -> None:
+        self._part = part
+        self._algorithm = part.algorithm
+        self._dialogue = AlgorithmDialogue(part.algorithm)
+        self._component = part.component
+        self._state = part.state
+        self._journal = part.journal
 
     @property
     def _settings(self) -> LearningSettings:

@@ -15,7 +15,7 @@ from consilium.learning.evaluation_summary import QUANTILES, EvaluationSummary
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.data_check.page import group_findings
 from consilium.report.evaluation.figure import draw_scores
-from consilium.report.evaluation.rows import key_row, key_rows, measure_rows
+from consilium.report.evaluation.rows import key_row, key_rows, measure_rows, shows_quantiles
 from consilium.report.html import page_environment
 from consilium.tasks import Task
 
@@ -74,7 +74,7 @@ def render_evaluation(evaluation: LocalEvaluation) -> str:
             rows=rows,
             several=len(task.targets) > 1,
             targets=[target.title for target in task.targets],
-            quantiles=[_quantile_title(share) for share in QUANTILES],
+            quantiles=[_quantile_title(share) for share in QUANTILES] if shows_quantiles(summary) else [],
             pictures=_draw(evaluation),
             lowest=_lowest_cases(evaluation),
             key=key_row(task, summary),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from consilium.learning.bootstrap import FEWEST_PATIENTS
 from consilium.learning.evaluation_summary import EvaluationSummary, MeasureSummary
 from consilium.tasks import Task
 from consilium.tasks.measures import Measure, derived_measures
@@ -50,6 +51,11 @@ def measure_rows(task: Task, summary: EvaluationSummary) -> dict[str, list[Measu
     titles: dict[str | None, str] = {None: "Overall"} | {one.name: one.title for one in task.targets}
     groups = {title: [row for row in shown if row.measure.target == name] for name, title in titles.items()}
     return {title: rows for title, rows in groups.items() if rows}
+
+
+def shows_quantiles(summary: EvaluationSummary) -> bool:
+    """Return whether quantiles say more than the mean: of a few patients they are single values."""
+    return summary.patients >= FEWEST_PATIENTS
 
 
 def key_rows(task: Task, summary: EvaluationSummary) -> dict[str, MeasureRow]:

@@ -251,5 +251,37 @@ def test_a_server_without_a_place_for_rounds_still_restarts_a_job(server, store,
     assert RESUME_META not in store.metas[successor(store, old)]
 
 
+def test_a_job_that_can_t_be_continued_keeps_no_other_from_it(server, store, monkeypatch):
+    damaged, whole = store.add(RunStatus.RUNNING), store.add(RunStatus.RUNNING)
+    clone = store.clone
+
+    def fail(from_jid, meta, fl_ctx):
+        if from_jid == damaged:
+            raise OSError("its folder can't be read")
+        return clone(from_jid, meta, fl_ctx)
+
+    monkeypatch.setattr(store, "clone", fail)
+    server.start()
+    assert store.status(successor(store, whole)) == "SUBMITTED"
+    monkeypatch.setattr(store, "clone", clone)
+    assert store.status(successor(store, damaged)) == "SUBMITTED"  # it is tried again
+
+
+def test_a_job_is_cloned_once_though_the_store_can_t_note_it(server, store, monkeypatch):
+    old, fails, written = store.add(RunStatus.RUNNING), threading.Event(), store.update_meta
+
+    def fail(job_id, meta, fl_ctx):
+        if job_id == old and meta.get(INTERRUPTION_META, {}).get("continued_by") and not fails.is_set():
+            fails.set()
+            raise OSError("the disk is full")
+        written(job_id, meta, fl_ctx)
+
+    monkeypatch.setattr(store, "update_meta", fail)
+    server.start()
+    assert fails.wait(DEADLINE_SECONDS)
+    new = successor(store, old)
+    assert store.metas.keys() == {old, new}
+
+
 def test_jobs_are_flare_s(store):
     assert isinstance(store.get_job(store.add(RunStatus.RUNNING), None), Job)

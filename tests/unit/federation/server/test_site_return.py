@@ -106,6 +106,22 @@ def test_a_job_whose_progress_can_t_be_read_keeps_no_site_from_the_others(server
     assert server.runner.started == [("missed-there", "aster")]
 
 
+def test_a_job_that_can_t_be_started_keeps_no_site_from_the_others(server, monkeypatch):
+    start = server.runner.start_at
+
+    def fail(job, client, fl_ctx):
+        if job.job_id == "damaged":
+            raise OSError("its app can't be read")
+        start(job, client, fl_ctx)
+
+    monkeypatch.setattr(server.runner, "start_at", fail)
+    server.run("damaged", JobProgress(started=0.0))
+    server.run("missed-there", JobProgress(started=0.0))
+    server.start()
+    server.hear()
+    assert server.runner.started == [("missed-there", "aster")]
+
+
 @settings(max_examples=examples(100))
 @given(token=ANYTHING, jobs=ANYTHING)
 def test_whatever_stands_in_a_heartbeat_is_dropped_or_bounded(token, jobs):

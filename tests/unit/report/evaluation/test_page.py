@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.learning.evaluation_summary import summarize_evaluation
@@ -50,13 +52,23 @@ def test_the_key_metric_comes_first_with_interval_and_number_of_patients():
     assert "over 5 patients." in text
     assert "model aaaaaaaaaaaa after 3 rounds" in text
     assert "not trained on these" in text
-    assert "there is no interval" not in text
+    assert "no intervals" not in text
+    assert "Median" in text
 
 
 def test_few_patients_are_cautioned():
     text = page(TUMORS, tumors(A=0.9))
     assert "Mean Dice 0.900 over 1 patient. So few patients say little about others." in text
-    assert "1 patient: below 5 there is no interval." in text
+    assert "1 patient: below 5 there are no intervals and no quantiles." in text
+
+
+@pytest.mark.parametrize("patients", [1, 2, 4])
+def test_a_few_patients_have_no_quantiles(patients):
+    text = html(TUMORS, tumors(**dict(zip("ABCD"[:patients], (0.91, 0.52, 0.33, 0.84), strict=False))))
+    assert "Median" not in text
+    assert "95 %</th>" not in text.replace("95 % interval</th>", "")
+    table = text[text.index("<tbody>") : text.index("</tbody>")]
+    assert table.count("<td>") == 2 * table.count("<tr>")  # mean and interval
 
 
 def test_every_region_has_every_metric_and_definitions_follow():
