@@ -106,8 +106,10 @@ def test_nothing_in_a_file_is_run(tmp_path, write):
         lambda one: one.to_sparse(),
         lambda one: one.to(torch.complex64),
         lambda one: torch.empty(one.shape, device="meta"),
+        lambda one: torch.nested.nested_tensor([one[0], one[1, :2]]),
+        lambda one: torch.quantize_per_tensor(one, 0.1, 0, torch.qint8),
     ],
-    ids=["sparse", "complex", "without values"],
+    ids=["sparse", "complex", "without values", "nested", "quantized"],
 )
 def test_numbers_of_another_form_are_refused(convert, made):
     state = published().state_dict()
