@@ -10,6 +10,7 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.data.cohort import find_cases
 from consilium.default_task import DEFAULT, training_job
+from consilium.errors import ConfigurationError
 from consilium.prediction.run import predict
 from consilium.prediction.trained_model import TrainedModel
 from consilium.process_limits import available_cores
@@ -62,14 +63,18 @@ def predict_patient(out: Path, folder: Path, name: str, display: Display) -> Non
         display: Where progress is shown.
 
     Raises:
-        ConsiliumError: If the model or the folder can't be used.
+        ConsiliumError: If the model or the hospital's folder can't be used.
     """
     display.show("prediction: a new patient")
     model = TrainedModel.load(out / "result")
     first = find_cases(folder, case_format=model.task.cases).cases[0]
     pictures = model.task.presentation is not None
-    done = predict(model, folder, out / "prediction", only=[first.id], pictures=pictures)
-    display.say(f"prediction: a patient of {name}, on whom nobody trained: {done.out}")
+    try:
+        done = predict(model, folder, out / "prediction", only=[first.id], pictures=pictures)
+    except ConfigurationError as error:  # the report is complete, whatever else somebody put into the folder
+        display.say(f"prediction: left out: {error}")
+    else:
+        display.say(f"prediction: a patient of {name}, on whom nobody trained: {done.out}")
     command = f"consilium predict -m {shlex.quote(str(out / 'result'))} -i DIR -o OUT"
     display.say(f"your own patients: {command}{' --pictures' if pictures else ''}")
 
