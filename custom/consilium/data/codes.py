@@ -45,6 +45,11 @@ class DataCode(ProblemCode):
         "no label to compare with",
         "Add the case's label, named as the folder's layout has it; `consilium predict` takes none.",
     )
+    NO_PICTURE = warning(
+        "no_picture",
+        "predicted, but not drawn",
+        "The other files are complete; the log has the cause. `consilium predict --pictures` tries again.",
+    )
     UNUSED_ACCEPTANCE = warning(
         "unused_acceptance",
         "accepted, but not found",

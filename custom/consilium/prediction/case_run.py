@@ -88,6 +88,7 @@ class CaseRun:
         )
         self._checks: dict[str, CaseCheck] = {}
         self._problems: dict[str, Finding] = {}
+        self._shortfalls: list[Finding] = []
 
     def process(self, cohort: Cohort, workers: int | None, progress: RunProgress) -> FinishedRun:
         """Process the cases of a cohort, some at a time.
@@ -158,10 +159,11 @@ class CaseRun:
     def _process_case(self, case: Case, cached: CachedCase, convention: str | None) -> bool:
         """Process one case; returns whether that was possible."""
         try:
-            self._work.write(case, cached, self._work.key(case, convention, self._index))
+            shortfall = self._work.write(case, cached, self._work.key(case, convention, self._index))
         except CaseError as error:
             self._problems[case.id] = error.problem
             return False
+        self._shortfalls += [shortfall] if shortfall else []
         shutil.rmtree(cached.folder, ignore_errors=True)
         return True
 
@@ -203,6 +205,7 @@ class CaseRun:
         failed = [one for one in self._problems.values() if (one.case_id, one.code) not in known]
         against_model = self._format.checks.against_job(self._checks, self._model.learning)
         found = [*cohort.problems, *cohort.notices, *in_cases, *failed, *between, *against_model]
+        found += self._shortfalls
         return tuple(sorted(found, key=lambda one: one.case_id or ""))
 
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from consilium.data.case import Case
+from consilium.data.finding import Finding
 from consilium.data.sources import CaseReader, SourceIndex
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.prediction.output_folder import OutputFolder
@@ -42,13 +43,16 @@ class CaseWork(ABC):
         return ()
 
     @abstractmethod
-    def write(self, case: Case, cached: CachedCase, key: str) -> None:
+    def write(self, case: Case, cached: CachedCase, key: str) -> Finding | None:
         """Process one case and keep its result; the case is then finished.
 
         Args:
             case: The case.
             cached: What was prepared of it.
             key: Its key, see `key`.
+
+        Returns:
+            What is missing beside the result, such as a picture; None where nothing is.
 
         Raises:
             CaseError: It can't be processed.

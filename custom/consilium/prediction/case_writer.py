@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
+from consilium.data.codes import DataCode
+from consilium.data.files import readable
+from consilium.data.finding import Finding
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.prediction.case_work import CaseWork
 from consilium.prediction.output_folder import PICTURE_ENDING, FinishedCase, OutputFolder
@@ -16,6 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from consilium.data.cached_case import CachedCase
+
+_PICTURES: Final = "pictures"
+
+_logger = logging.getLogger(__name__)
 
 
 class CaseWriter(CaseWork):
@@ -46,10 +54,10 @@ class CaseWriter(CaseWork):
     @property
     def extras(self) -> tuple[str, ...]:
         """What is written beside the prediction itself."""
-        wanted = {"probabilities": self._options.probabilities, "pictures": self._pictures}
+        wanted = {"probabilities": self._options.probabilities, _PICTURES: self._pictures}
         return tuple(name for name, asked in wanted.items() if asked)
 
-    def write(self, case: Case, cached: CachedCase, key: str) -> None:
+    def write(self, case: Case, cached: CachedCase, key: str) -> Finding | None:
         """Predict one case, write its files and its line of the table; see `CaseWork.write`."""
         predictor = self.open_predictor()
         decided: Tensor | None = None
@@ -75,10 +83,10 @@ class CaseWriter(CaseWork):
         )
         self.folder.keep(finished.model_copy(update={"key": ""}))  # what a killed run leaves is known
         self.folder.write_case(case.id, output.files)
-        if decided is not None:
-            self._draw(case, cached, decided)
-        self.folder.keep(finished)
+        undrawn = self._draw(case, cached, decided) if decided is not None else None
+        self.folder.keep(self._without_picture(finished) if undrawn else finished)
         self.folder.write_table(self.task.prediction.columns)
+        return undrawn
 
     def dependencies(self) -> tuple[object, ...]:
         """Return the convention of written targets."""
@@ -93,14 +101,34 @@ class CaseWriter(CaseWork):
             "values": dict(self.task.prediction.meaning(convention)),
         }
 
-    def _draw(self, case: Case, cached: CachedCase, decided: Tensor) -> None:
+    def _without_picture(self, finished: FinishedCase) -> FinishedCase:
+        """The same case, complete but for its picture, which the next run with pictures draws."""
+        picture = self.folder.picture(finished.id).name
+        files = tuple(name for name in finished.files if name != picture)
+        extras = tuple(name for name in finished.extras if name != _PICTURES)
+        return finished.model_copy(update={"files": files, "extras": extras})
+
+    def _draw(self, case: Case, cached: CachedCase, decided: Tensor) -> Finding | None:
+        """Draw a case; returns a finding where its picture can't be drawn: the prediction is good without.
+
+        Raises:
+            OSError: The picture can't be written, as the other files can't.
+        """
         presentation = self.task.presentation
         if presentation is None:
-            return
+            return None
         path = self.folder.picture(case.id)
         half = path.with_name(f".{path.name}.png")
         try:
             presentation.draw(cached, decided, half, title="Prediction, not for clinical use")
             half.replace(path)
+        except OSError:
+            raise
+        except Exception as error:  # whatever a drawing raises, this case's and all others' results stay
+            path.unlink(missing_ok=True)  # one that an earlier run drew
+            _logger.exception("case %s can't be drawn", readable(case.id))
+            detail = f"{case.place} can't be drawn: {type(error).__name__}: {error}."
+            return Finding(case_id=case.id, code=DataCode.NO_PICTURE, detail=detail)
         finally:
             half.unlink(missing_ok=True)
+        return None

@@ -13,6 +13,7 @@ from consilium.errors import ConfigurationError, DataError
 from consilium.prediction import case_writer
 from consilium.prediction.run import predict
 from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.segmentation.presentation import SlicePresentation
 from prediction.conftest import LEARNING, MODALITIES, bright_weights, write_case, write_model
 
 
@@ -156,6 +157,28 @@ def test_a_killed_run_leaves_no_file_that_the_next_model_does_not_remove(run, tm
     assert "_wt_probability.nii.gz" in files_of(tmp_path / "out", "P1")
     assert len(run(write_model(tmp_path / "other/model.safetensors", weights=brighter())).predicted) == 3
     assert files_of(tmp_path / "out", "P1") == {"_seg.nii.gz"}
+
+
+def test_a_case_that_cannot_be_drawn_keeps_its_prediction_and_the_others_continue(run, tmp_path, monkeypatch):
+    run(only=["P2"], pictures=True)
+    with monkeypatch.context() as patch:
+        draw, names = SlicePresentation.draw, iter(("P1", "P3"))
+
+        def fail_for_one(*arguments, **options):
+            if next(names) == "P1":
+                raise ValueError("no slice to show")
+            draw(*arguments, **options)
+
+        patch.setattr(SlicePresentation, "draw", fail_for_one)
+        done = run(pictures=True)
+    assert (done.predicted, done.kept, done.left_out) == (("P1", "P3"), ("P2",), ())
+    assert [one.case_id for one in done.findings if one.code is DataCode.NO_PICTURE] == ["P1"]
+    assert files_of(tmp_path / "out", "P1") == {"_seg.nii.gz"}
+    assert files_of(tmp_path / "out", "P3") == {"_seg.nii.gz", ".png"}
+    assert rows(done)[1] == ["P1", "P2", "P3"]
+    again = run(pictures=True)
+    assert (again.predicted, again.kept) == (("P1",), ("P2", "P3"))
+    assert files_of(tmp_path / "out", "P1") == {"_seg.nii.gz", ".png"}
 
 
 def raising(error):
