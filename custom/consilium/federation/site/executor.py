@@ -22,6 +22,7 @@ from consilium.federation.message_names import (
     REFUSAL_HEADER,
 )
 from consilium.federation.site.evaluation import SiteEvaluator
+from consilium.federation.site.heartbeats import Heartbeats
 from consilium.federation.site.job_part import JobPart
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.replies import to_refusal
@@ -78,6 +79,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self.min_patients = min_patients
         self.min_sites = min_sites
         self._journal = SiteJournal()
+        self._heartbeats = Heartbeats()
         chosen = parse_algorithm(algorithm) if algorithm else DEFAULT_ALGORITHM
         self._state = StateReporter(self, self._journal, hides_cases=chosen.sums_reports)
         part = JobPart(learning, chosen, self, self._state, self._journal, min_sites)
@@ -88,9 +90,10 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             self._evaluators[LOCAL_ONLY] = evaluator.evaluate_local
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Open the site's journal of the job; free data and weights when the job ends."""
+        """Open the site's journal of the job and send heartbeats; free data and weights when the job ends."""
         if event_type == EventType.START_RUN:
             set_up_peer()
+            self._heartbeats.begin(fl_ctx.get_engine())
             wait_for_wake_ups(fl_ctx.get_engine())
             self._journal.begin(fl_ctx)
             # Torch and MONAI take seconds to load. Here the server loads them at the same time, to draw the
@@ -98,6 +101,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             # which commands that write and describe jobs import as well.
             import consilium.participant.participant  # noqa: F401
         elif event_type == EventType.END_RUN:
+            self._heartbeats.end()
             self._journal.end()
             self._handlers.close()
 
