@@ -76,7 +76,7 @@ def pin(
 ) -> None:
     """Pin the identity of another hospital, so that this one aggregates with it.
 
-    A pin is never replaced. A running job keeps the pins that it began with.
+    A pin is never replaced. A running job has the new one from its next sum on.
     """
     from consilium.secagg.identity import parse_fingerprint
     from consilium.secagg.peers import PEERS_FILE, PinnedPeers
@@ -97,10 +97,12 @@ def list_peers(kit: KitFolder, as_json: Json = False) -> None:
     """List the hospitals that this one pinned, and how many must be left at the end of a sum.
 
     The file is secagg_peers.json in the kit's local/: `min_survivors` is how many hospitals a sum must be of,
-    `colluding_sites` how many of them may work together with the server.
+    without a number more than half of all, and `colluding_sites` how many of them may work together with the
+    server.
     """
     from consilium.secagg.identity import format_fingerprint
     from consilium.secagg.peers import PEERS_FILE, PinnedPeers
+    from consilium.secagg.survivor_policy import FEWEST_SURVIVORS
 
     site = _hospital(kit)
     peers = PinnedPeers.read(site.local / PEERS_FILE)
@@ -123,6 +125,12 @@ def list_peers(kit: KitFolder, as_json: Json = False) -> None:
         )
     else:
         say(f"if all {everybody} take part, {needed} must be left at the end", err=True)
+        if peers.follows_pins and needed > FEWEST_SURVIVORS:
+            say(
+                f"jobs of fewer than {needed} continue without {site.site_name}: a sum is of more than half "
+                f"of all that it pinned, unless min_survivors in {PEERS_FILE} is a number",
+                err=True,
+            )
 
 
 def _hospital(kit: Path) -> Kit:

@@ -28,7 +28,8 @@ class PeerFile(Settings):
 
     Attributes:
         peers: Other hospitals' names to the fingerprints of their identities.
-        min_survivors: Sites that a sum must be of, at least.
+        min_survivors: Sites that a sum must be of, at least; None: more than half of all hospitals, also
+            if fewer take part (`SurvivorPolicy.most_of`).
         colluding_sites: How many sites may work together with the server and still learn nothing but the sum
             of the others.
     """
@@ -36,7 +37,7 @@ class PeerFile(Settings):
     model_config = ConfigDict(strict=True)
 
     peers: Annotated[dict[PartyName, str], Field(default_factory=dict, max_length=MOST_PARTIES)]
-    min_survivors: Annotated[int, Field(ge=FEWEST_SURVIVORS, le=MOST_PARTIES)] = FEWEST_SURVIVORS
+    min_survivors: Annotated[int, Field(ge=FEWEST_SURVIVORS, le=MOST_PARTIES)] | None = None
     colluding_sites: Annotated[int, Field(ge=0, le=MOST_PARTIES - 2)] = 0
 
     @field_validator("peers")
@@ -58,6 +59,7 @@ class PinnedPeers:
     Attributes:
         fingerprints: The other hospitals' names to the fingerprints of their identities, 32 bytes each.
         policy: How many survivors the site demands.
+        follows_pins: Whether the fewest sites of a sum follow from the number of pinned hospitals.
     """
 
     def __init__(self, content: PeerFile, path: Path) -> None:
@@ -66,8 +68,11 @@ class PinnedPeers:
         self.fingerprints: Mapping[str, bytes] = MappingProxyType(
             {name: parse_fingerprint(text) for name, text in content.peers.items()}
         )
-        self.policy = SurvivorPolicy(
-            min_survivors=content.min_survivors, colluding_sites=content.colluding_sites
+        self.follows_pins = content.min_survivors is None
+        self.policy = (
+            SurvivorPolicy.most_of(len(content.peers) + 1, content.colluding_sites)
+            if content.min_survivors is None
+            else SurvivorPolicy(min_survivors=content.min_survivors, colluding_sites=content.colluding_sites)
         )
 
     @classmethod

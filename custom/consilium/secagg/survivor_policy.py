@@ -51,6 +51,26 @@ class SurvivorPolicy(BaseModel):
         """
         return self.fewest - self.colluding_sites
 
+    @classmethod
+    def most_of(cls, hospitals: int, colluding_sites: int = 0) -> SurvivorPolicy:
+        """Return the policy by which a sum is of more than half of all hospitals, also if fewer take part.
+
+        A server that chooses other sites in each attempt then can't open two sums of one round: more than
+        `colluding_sites` sites would open both, and an honest one opens one.
+
+        Args:
+            hospitals: All that know each other, the site itself included.
+            colluding_sites: How many of them may work together with the server.
+
+        Example:
+            >>> SurvivorPolicy.most_of(10).threshold(7), SurvivorPolicy().threshold(7)
+            (6, 4)
+        """
+        return cls(
+            min_survivors=max(FEWEST_SURVIVORS, _most_of(hospitals, colluding_sites)),
+            colluding_sites=colluding_sites,
+        )
+
     def threshold(self, sites: int) -> int:
         """Return how many of some sites must be left, which may be more than there are.
 
@@ -67,9 +87,14 @@ class SurvivorPolicy(BaseModel):
             >>> SurvivorPolicy(colluding_sites=3).threshold(10)
             7
         """
-        return max(self.fewest, (sites + self.colluding_sites) // 2 + 1)
+        return max(self.fewest, _most_of(sites, self.colluding_sites))
 
 
 def strictest_threshold(policies: Iterable[SurvivorPolicy], sites: int) -> int:
     """Return the largest threshold among the policies of some sites."""
     return max(policy.threshold(sites) for policy in policies)
+
+
+def _most_of(sites: int, colluding: int) -> int:
+    """Two sets of so many have more than the colluding sites in common."""
+    return (sites + colluding) // 2 + 1

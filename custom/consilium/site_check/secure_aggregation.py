@@ -72,10 +72,11 @@ def check_secure_aggregation(kit: Kit, site: SiteSettings | None, job: SiteJob) 
         untouched = identity is None and not os.path.lexists(peers_file)
         return _incomplete("; ".join(missing), "; ".join(steps), site, job, untouched=untouched)
     threshold = pinned.policy.threshold(everybody)
+    smaller = ", in jobs of fewer hospitals too" if pinned.follows_pins else ""
     return SECURE_AGGREGATION.ok(
         f"identity {format_fingerprint(identity.fingerprint)[:_SHOWN]}..., "
         f"{counted(len(others), 'other hospital')} pinned; of all {everybody}, {threshold} must be left at "
-        "the end of a sum",
+        f"the end of a sum{smaller}",
         data={"peers": len(others), "threshold": threshold, **pinned.policy.model_dump()},
     )
 

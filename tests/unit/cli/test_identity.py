@@ -53,6 +53,19 @@ def test_the_others_are_pinned_and_listed_with_how_many_must_be_left(run, kit):
     assert stat.S_IMODE((kit / "local/secagg_peers.json").stat().st_mode) == 0o600
 
 
+def test_a_hospital_with_many_peers_is_told_of_jobs_that_continue_without_it(run, kit):
+    for number in range(1, 6):
+        assert run("identity", "pin", kit, f"site-{number}", f"{number:02}" * 32)[0] == 0
+    _, _, err = run("identity", "peers", kit)
+    assert "if all 6 take part, 4 must be left at the end\n" in err
+    assert "jobs of fewer than 4 continue without north: " in err
+    assert "unless min_survivors in secagg_peers.json is a number" in err
+    path = kit / "local/secagg_peers.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "min_survivors": 3}))
+    _, _, err = run("identity", "peers", kit)
+    assert err == "if all 6 take part, 4 must be left at the end\n"
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (("south", "01" * 32), "pinned with another fingerprint"), (("north", OTHER), "this hospital itself"),
     (("west", "0x12"), "64 hexadecimal digits"), (("../west", "01" * 32), "peers"),

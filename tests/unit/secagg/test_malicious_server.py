@@ -72,13 +72,13 @@ class Liar:
                     shared[name] = answer
             self._send_shares(of, sessions, shared)
             reveals += self._open(
-                of, worlds[place], {name: sessions[name] for name in shared.keys() & {*mine}}
+                of, worlds[place], {name: sessions[name] for name in mine if name in shared}
             )
         return Known(sessions, worlds, reveals)
 
     def _make_world(self, of: SumContext, keys: dict[str, Any]) -> World:
         colluding = {name: self.hospitals.session(name, of) for name in self.colluding}
-        members = self._some(self.honest)
+        members = self._some(self.honest) or self.honest
         listed = {
             **{name: keys[name] for name in members},
             **{n: s.advertise() for n, s in colluding.items()},
@@ -89,7 +89,7 @@ class Liar:
 
     def _send_shares(self, of: SumContext, sessions: dict[str, SiteSession], shared: dict[str, Any]) -> None:
         agreed = {*self._some(sorted(shared))}
-        for name in shared.keys() & sessions.keys():
+        for name in sorted(shared.keys() & sessions.keys()):
             for whose in (agreed if self._is_so() else self._some(sorted(shared)), shared):
                 sealed = {one: shared[one].sealed[name] for one in whose if one != name}
                 if sealed:
@@ -104,7 +104,10 @@ class Liar:
         for name, one in sorted(masked.items()):
             sharers = sorted([name, *one._received])
             for names in self.choice.sample(lists, len(lists)):
-                survivors = sorted({name, *names} & {*sharers})
+                shown_itself = {name} if self._is_so() else set[str]()
+                survivors = sorted({*names} & {*sharers} | shown_itself)
+                if not survivors:
+                    continue
                 message = SurvivorList(context=of, sharers=sharers, survivors=survivors)
                 shown[name].append(message)
                 if answer := attempted(one.confirm, message):
@@ -114,10 +117,15 @@ class Liar:
             for message in shown[name]:
                 given = signed[message.to_json()] | {
                     who: self.hospitals.identities[who].sign(message.statement(world.roster.digest, who))
-                    for who in {*self.colluding} & {*message.survivors}
+                    for who in self.colluding
+                    if who in message.survivors
                 }
-                for kept in (self._some(sorted(given)), given):
-                    signatures = {who: given[who] for who in kept}
+                of_others = {who: one for signatures in signed.values() for who, one in signatures.items()}
+                for signatures in (
+                    {who: one for who, one in of_others.items() if who in message.survivors},
+                    {who: given[who] for who in self._some(sorted(given))},
+                    given,
+                ):
                     if signatures:
                         answer = attempted(one.reveal, ConfirmationList(context=of, signatures=signatures))
                         reveals += [answer] if answer else []
@@ -125,10 +133,10 @@ class Liar:
 
     def _some(self, names: Iterable[str]) -> list[str]:
         """Most of them."""
-        return [name for name in names if self.choice.random() < 0.8]
+        return [name for name in names if self.choice.random() < 0.85]
 
     def _is_so(self) -> bool:
-        return self.choice.random() < 0.7
+        return self.choice.random() < 0.8
 
 
 def attempted(step: Callable[[Any], Any], message: Any) -> Any:
@@ -179,16 +187,23 @@ def lie(tmp_path):
         hospitals = Hospitals(names_of(count), tmp_path / str(seed), policy)
         liar, sums = Liar(random.Random(seed), hospitals, policy.colluding_sites), []
         for number in range(1, 4):
-            found = learned(liar.attempt(context(attempt=number)), policy.colluding_sites)
-            assert len(found) <= 1, "two sums of one attempt"
-            sums += found
+            sums += learned(liar.attempt(context(attempt=number)), policy.colluding_sites)
         return sums
 
     return lie
 
 
 @pytest.mark.parametrize("colluding", [0, 1, 2])
-def test_no_two_sums_of_a_round_differ_by_a_single_hospital_whatever_the_server_says(lie, colluding):
+def test_by_default_there_is_one_sum_of_a_round_whatever_the_server_says(lie, colluding):
+    """The server chooses who is in an attempt; two sums of most of all have an honest hospital in common."""
+    count = 6 + 2 * colluding
+    opened = [lie(seed, SurvivorPolicy.most_of(count, colluding), count) for seed in range(SEEDS)]
+    assert all(len({*sums}) <= 1 for sums in opened)
+    assert sum(map(bool, opened)) >= SEEDS // 4, "it is not by opening nothing that hospitals are safe"
+
+
+@pytest.mark.parametrize("colluding", [0, 1, 2])
+def test_with_a_lower_minimum_no_two_sums_of_a_round_differ_by_a_single_hospital(lie, colluding):
     policy = SurvivorPolicy(colluding_sites=colluding)
     opened = [lie(seed, policy, 5 + 2 * colluding) for seed in range(SEEDS)]
     for sums in opened:
@@ -197,17 +212,7 @@ def test_no_two_sums_of_a_round_differ_by_a_single_hospital_whatever_the_server_
     assert sum(map(bool, opened)) >= SEEDS // 4, "it is not by opening nothing that hospitals are safe"
 
 
-@pytest.mark.parametrize("colluding", [0, 1])
-def test_a_demand_for_more_than_half_of_all_pinned_hospitals_opens_one_sum_of_a_round(lie, colluding):
-    """The server can choose who is in an attempt; two sums of so many have a hospital in common."""
-    count = 6 + 2 * colluding
-    policy = SurvivorPolicy(colluding_sites=colluding, min_survivors=(count + colluding) // 2 + 1)
-    opened = [lie(seed, policy, count) for seed in range(SEEDS)]
-    assert all(len({*sums}) <= 1 for sums in opened)
-    assert any(opened)
-
-
-def test_two_sums_of_a_round_by_default_differ_by_two_hospitals_at_least(tmp_path):
+def test_with_a_lower_minimum_two_sums_of_a_round_can_differ_by_two_hospitals(tmp_path):
     """The documented limit: of six hospitals, five at a time, with other ones that open each of the sums."""
     hospitals = Hospitals(names_of(6), tmp_path)
     common, *ends = hospitals.names[:4], *hospitals.names[4:]

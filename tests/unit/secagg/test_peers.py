@@ -21,6 +21,23 @@ def test_pinned_hospitals_are_read_back_with_the_hospital_s_demands(tmp_path):
     assert PinnedPeers.read(path).policy == SurvivorPolicy(min_survivors=5, colluding_sites=2)
 
 
+@pytest.mark.parametrize(("others", "k", "fewest"), [
+    (0, 0, 3), (4, 0, 3), (5, 0, 4), (9, 0, 6), (9, 1, 6), (9, 2, 7),
+])  # fmt: skip
+def test_without_a_number_a_sum_is_of_most_of_all_that_are_pinned(tmp_path, others, k, fewest):
+    path = tmp_path / "peers.json"
+    path.write_text(json.dumps({"colluding_sites": k}))
+    pinned = PinnedPeers.read(path)
+    for number in range(others):
+        pinned = pinned.pin(f"site-{number}", bytes([number] * 32))
+    for read in (pinned, PinnedPeers.read(path)):
+        assert read.policy == SurvivorPolicy(min_survivors=fewest, colluding_sites=k)
+        assert read.follows_pins
+    path.write_text(json.dumps({**json.loads(path.read_text()), "min_survivors": 3}))
+    assert PinnedPeers.read(path).policy == SurvivorPolicy(colluding_sites=k)
+    assert not PinnedPeers.read(path).follows_pins
+
+
 def test_a_pin_is_never_replaced(tmp_path):
     path = tmp_path / "peers.json"
     peers = PinnedPeers.read(path).pin("north", NORTH)

@@ -216,7 +216,7 @@ def pin(root: Path, *names: str, **demands: int) -> None:
 
 def test_the_hospital_s_own_threshold_is_that_of_its_kit(root: Path) -> None:
     pin(root, "south", "west", "east", "center", "coast", colluding_sites=2)
-    assert "of 4 or more by north's own threshold" in masked(root)
+    assert "of 5 or more by north's own threshold" in masked(root)
     assert "5 hospitals that it pinned all take part, the sum is of at least 5." in masked(root)
     without = describe_privacy("brain_tumor_fedavg_secagg").section("aggregation").sentences
     assert "never fewer than each hospital's own threshold" in " ".join(without)
@@ -268,12 +268,14 @@ def test_noise_in_a_sum_has_the_epsilon_that_the_hospital_enters_into_its_ledger
     assert (page.protection.epsilon, page.protection.level) == (None, "none")
 
 
-def test_without_a_kit_noise_in_a_sum_is_counted_by_the_defaults(root: Path, tmp_path: Path) -> None:
+def test_without_a_kit_noise_in_a_sum_is_counted_for_the_smallest_sum_of_all(
+    root: Path, tmp_path: Path
+) -> None:
     job = export_with_noise_in_the_sum(tmp_path)
     page = describe_privacy(job)
     pin(root, "south", "west")
     assert page.hospital == describe_privacy(job, Kit(root)).hospital
-    assert "by the default min_survivors" in " ".join(page.section("epsilon").sentences)
+    assert "by the lowest min_survivors" in " ".join(page.section("epsilon").sentences)
 
 
 def test_a_hospital_s_own_noise_is_counted_with_what_it_spent_before(root: Path) -> None:

@@ -56,10 +56,20 @@ def test_a_hospital_that_is_set_up_is_told_what_it_demands_of_a_sum(kit, identit
     assert finding.status is Status.OK
     text = format_fingerprint(identity.fingerprint)
     assert finding.seen == (
-        f"identity {text[:23]}..., 5 other hospitals pinned; of all 6, 4 must be left at the end of a sum"
+        f"identity {text[:23]}..., 5 other hospitals pinned; of all 6, 4 must be left at the end of a "
+        "sum, in jobs of fewer hospitals too"
     )
-    assert finding.data == {"peers": 5, "threshold": 4, "min_survivors": 3, "colluding_sites": 0}
+    assert finding.data == {"peers": 5, "threshold": 4, "min_survivors": 4, "colluding_sites": 0}
     assert text not in json.dumps([finding.seen, dict(finding.data)])  # the project admin may get these
+
+
+def test_a_hospital_that_lowered_its_minimum_is_told_nothing_of_smaller_jobs(
+    kit, identity, pin, demanding, job
+):
+    pin("south", "west", "east", "center", "coast", min_survivors=3)
+    finding = check_secure_aggregation(kit, demanding, job)
+    assert finding.seen.endswith("of all 6, 4 must be left at the end of a sum")
+    assert finding.data["min_survivors"] == 3
 
 
 def test_the_hospital_s_own_limits_decide_how_many_it_has_to_pin(kit, identity, pin, demanding, job, refused):
