@@ -4,7 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo poc test test-quick fuzz drills lint docs jobs wheel smoke release rights clean
+.PHONY: install demo poc test test-quick test-long test-all fuzz drills lint docs jobs wheel smoke release rights clean
+
+# Tests start hundreds of processes: what Python compiles for one is kept for the others.
+unexport PYTHONDONTWRITEBYTECODE
 
 install: $(STAMP)
 
@@ -22,13 +25,20 @@ demo: $(STAMP)
 poc: $(STAMP)
 	$(BIN)/consilium poc run
 
-# Two at a time, as most start a federation of their own. A group of tests shares one and stays together.
+# Every path once. Two at a time, as most start a federation of their own. A group of tests shares one and stays together.
 test: test-quick
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m integration --numprocesses 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'integration and not long' --numprocesses 2 --dist loadscope
 
-# One test process per core, each with one thread: more fight for the cores. Half of the random examples.
+# One test process per core, each with one thread: more fight for the cores. A tenth of the random examples.
 test-quick: $(STAMP)
-	CONSILIUM_FUZZ=0.5 OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not integration and not drill' --numprocesses auto --dist loadscope
+	CONSILIUM_FUZZ=0.1 OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not integration and not drill and not long' \
+		--numprocesses auto --dist loadscope
+
+# What repeats a path that `make test` has gone: more cases, algorithms, interruptions, random examples, real patients.
+test-long: $(STAMP)
+	CONSILIUM_FUZZ=0.5 OMP_NUM_THREADS=1 $(BIN)/pytest -m 'long or hypothesis' --numprocesses 2 --dist loadscope
+
+test-all: test test-long
 
 # Tests by property with twenty times as many examples as by default.
 fuzz: $(STAMP)

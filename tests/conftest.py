@@ -5,10 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-settings.register_profile("a busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("a busy machine")
 
 SITE_FOLDERS = ("cache", "site_state", "arrivals")
 """What a site makes in the folder that it runs in, where its settings name no other."""
@@ -26,6 +22,8 @@ def nothing_is_left_in_the_checkout() -> Iterator[None]:
 SECURITY = "tests/integration/security/test_"
 TOGETHER = {
     "tests/integration/test_policy.py": "tests/integration/test_healthy_run.py",
+    "tests/integration/test_model_evaluation.py": "tests/integration/test_chest_ct.py",
+    "tests/integration/test_warm_start.py": "tests/integration/test_chest_ct.py",
     "tests/integration/test_poc_budget.py": "tests/integration/test_poc.py",
     "tests/integration/test_poc_interrupt.py": "tests/integration/test_poc.py",
     **{

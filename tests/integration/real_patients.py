@@ -10,6 +10,7 @@ FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/d
 
 MARKS = [
     pytest.mark.integration,
+    pytest.mark.long,
     pytest.mark.real_data,
     pytest.mark.skipif(
         not FOLDER.is_dir(), reason=f"no real patients in {FOLDER}: set CONSILIUM_REAL_DATA to their folder"

@@ -17,8 +17,11 @@ LEFT_OUT = {
     "brain_tumor_dp_sgd": "it takes hospitals with a budget",
 }
 
+FIRST = {"brain_tumor_scaffold", "brain_tumor_ditto"}
+"""One that exchanges more than a model, and one that keeps a model at each hospital."""
+
 JOBS = [
-    name
+    pytest.param(name, marks=() if name in FIRST else pytest.mark.long)
     for name, entry in CATALOG.items()
     if issubclass(entry.recipe, TrainingRecipe) and name not in LEFT_OUT
 ]

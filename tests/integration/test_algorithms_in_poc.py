@@ -15,7 +15,7 @@ from consilium.records.job_record import load_record
 from .poc_on_laptop import SITES, RunningPoc, of_few_patients
 from .studies import SMALL
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 TRAINING = {"aster", "birch"}
 

@@ -30,7 +30,10 @@ def folder(hospitals, tmp_path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(one, marks=pytest.mark.long) for one in (signal.SIGTERM, signal.SIGKILL))],
+)
 def test_an_interrupted_check_leaves_no_process_and_resumes_where_it_stopped(folder, tmp_path, number):
     state, log = tmp_path / "state", tmp_path / "stderr.txt"
     notes = state / "findings"

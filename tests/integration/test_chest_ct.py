@@ -51,6 +51,7 @@ def test_a_training_ends_with_a_report_of_its_own_region_and_pictures(chest_trai
     assert (study.out / "result/model.safetensors").is_file()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "said", "title"),
     [

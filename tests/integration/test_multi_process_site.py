@@ -139,6 +139,7 @@ def test_a_process_that_dies_ends_the_others_and_the_log_says_which_and_how(grou
     assert group.pids == []
 
 
+@pytest.mark.long
 def test_processes_that_hang_are_ended_and_the_next_round_starts_new_ones(group):
     group._silence_s = 60
     stop = []
@@ -151,7 +152,7 @@ def test_processes_that_hang_are_ended_and_the_next_round_starts_new_ones(group)
     assert not any(map(psutil.pid_exists, pids))
 
 
-@pytest.mark.parametrize("minimum", [2, 3])
+@pytest.mark.parametrize("minimum", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_patients_of_all_processes_count_together(site, minimum):
     """Two patients are shown, one in each process."""
     cases, losses = prepare_site(site, LEARNING).train[:2], []
@@ -188,7 +189,7 @@ def five_cases(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_processes_agree_on_the_steps_of_a_round_after_a_case_was_lost(five_cases, workers):
     """With local_epochs a lost case means fewer steps, and only one of the processes may have met it."""
     learning = LEARNING.model_copy(
@@ -234,6 +235,7 @@ def test_a_long_tmpdir_is_no_obstacle_and_no_file_with_names_stays(five_cases, t
     assert not list(folder.glob("consilium-*"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["bind", "torchrun"])
 def test_processes_that_can_t_be_started_leave_no_file(five_cases, tmp_path, monkeypatch, fault):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -152,6 +152,7 @@ def test_the_lead_reads_the_server_s_log_of_a_job_and_no_hospital_s(
         read_logs(ASTER_ADMIN)
 
 
+@pytest.mark.long
 def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp_path: Path) -> None:
     checked = poc.poc("submit", str(export_job(build_recipe("brain_tumor_check"), tmp_path)))
     assert checked.returncode == 0, checked.stderr
@@ -161,6 +162,7 @@ def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp
     assert "Who is ready to train" in Path(checked.stdout.strip()).read_text()
 
 
+@pytest.mark.long
 def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path: Path) -> None:
     job = export_job(build_recipe("brain_tumor_stats", {"min_count": 2}), tmp_path)
     ended = poc.poc("submit", str(job))
@@ -172,6 +174,7 @@ def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path:
     assert "What the hospitals' data look like" in (tmp_path / "report/index.html").read_text()
 
 
+@pytest.mark.long
 def test_the_job_s_models_are_evaluated_at_every_site(
     poc: RunningPoc, session: ConsoleSession, tmp_path: Path
 ) -> None:
@@ -183,6 +186,7 @@ def test_the_job_s_models_are_evaluated_at_every_site(
     assert {name: set(one.sites) for name, one in record.models.items()} == {"final": set(SITES)}
 
 
+@pytest.mark.long
 def test_a_site_that_is_killed_while_it_trains_alone_resumes_and_reports_what_it_gains(
     poc: RunningPoc, tmp_path: Path
 ) -> None:

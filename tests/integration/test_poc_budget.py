@@ -21,7 +21,7 @@ from .interrupts import processes_of
 from .poc_on_laptop import RunningPoc, of_few_patients, start_site
 from .studies import DEADLINE_SECONDS, SMALL, read_json
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 SITES = {"aster": "careless", "birch": "north"}
 BUDGET = 7.0

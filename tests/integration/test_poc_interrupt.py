@@ -9,7 +9,7 @@ from .interrupts import press_ctrl_c, processes_of, started
 from .poc_on_laptop import SITES, RunningPoc, of_few_patients
 from .studies import DEADLINE_SECONDS, wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_ctrl_c_in_the_middle_of_a_job_stops_everything(laptop: RunningPoc, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_a_second_start_of_a_site_waits_and_takes_over_when_the_first_has_ended(
         assert federation.connected(session) == {"north"}
 
 
+@pytest.mark.long
 def test_a_server_is_reached_by_a_name_that_its_certificate_does_not_have(federation: Federation) -> None:
     """Of a name in the certificate the other tests make use: `north` connects to localhost."""
     kit = federation.kits["south"]
@@ -115,6 +116,7 @@ def test_a_server_is_reached_by_a_name_that_its_certificate_does_not_have(federa
         wait_until(lambda: federation.connected(session) == {"north", "south"}, "both joined")
 
 
+@pytest.mark.long
 def test_a_server_whose_port_is_taken_says_so_and_ends(federation: Federation) -> None:
     kit = federation.kits["second server"]
     script = subprocess.run(

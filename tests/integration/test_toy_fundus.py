@@ -67,6 +67,7 @@ def test_it_is_trained_and_reported_by_the_kappa_of_all_patients(run):
     assert OTHER_KINDS.findall(text) == []
 
 
+@pytest.mark.long
 def test_the_check_counts_cases_and_the_size_of_photographs(run):
     study, text = run("fundus_check")
     sites = read_json(study.out / "result/readiness.json")["sites"]
@@ -79,6 +80,7 @@ def test_the_check_counts_cases_and_the_size_of_photographs(run):
     assert OTHER_KINDS.findall(text) == []
 
 
+@pytest.mark.long
 def test_the_statistics_are_of_its_features(run):
     study, text = run("fundus_stats")
     features = read_json(study.out / "result/statistics.json")["features"]

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from .interrupts import started
 from .studies import DEADLINE_SECONDS, ENVIRONMENT, read_json, run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 PACKAGE = Path(__file__).parents[1] / "toys/chest_ct"
 PROGRAM = str(Path(sys.executable).with_name("consilium"))

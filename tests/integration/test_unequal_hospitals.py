@@ -8,7 +8,7 @@ import pytest
 
 from .studies import export, simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 STEPS = 100_000
 """Of a round, if no time ended it."""

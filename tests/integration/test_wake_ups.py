@@ -8,7 +8,7 @@ import pytest
 
 from .studies import ENVIRONMENT, export, simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 INTERVAL = 60.0
 """Seconds between requests; far more than a round takes."""

@@ -7,7 +7,7 @@ import pytest
 from .chest_ct import QUICK, command, export
 from .studies import simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_a_bundle_starts_another_job(chests, chest_training, chest_package, tmp_path):

@@ -4,6 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from effort import examples
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "a busy machine",
+    deadline=None,
+    max_examples=examples(100),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("a busy machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,6 @@
 """How many examples tests by property draw: few in every run, many when somebody looks for longer.
 
-`CONSILIUM_FUZZ` is the factor: 0.5 in `make test-quick`, 20 in `make fuzz`.
+`CONSILIUM_FUZZ` is the factor: 0.1 in `make test-quick`, 0.5 in `make test-long`, 20 in `make fuzz`.
 """
 
 import os

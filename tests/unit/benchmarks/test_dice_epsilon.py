@@ -40,6 +40,7 @@ def changed(start, weights):
     return {name for name in start if not np.array_equal(start[name], weights[name])}
 
 
+@pytest.mark.long
 def test_an_infinite_epsilon_repeats_and_a_finite_one_does_not(sites):
     without = [train(sites, Way("dp_sgd", "pretrained"))[1] for _ in range(2)]
     assert changed(without[0].weights, without[1].weights) == set()

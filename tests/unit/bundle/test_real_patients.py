@@ -17,6 +17,8 @@ FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/d
 PATIENTS = ("msd_task01/BRATS_009", "tcga_lgg/TCGA-DU-7294", "tcga_lgg/TCGA-FG-6692")
 
 pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.long,
     pytest.mark.real_data,
     pytest.mark.skipif(
         not FOLDER.is_dir(), reason=f"no real patients in {FOLDER}: set CONSILIUM_REAL_DATA to their folder"

@@ -19,6 +19,8 @@ from consilium.tasks import get_task
 from consilium.tasks.segmentation.preparation.preprocessing import preprocess
 
 RUN = Path(__file__).with_name("run_bundle.py")
+pytestmark = pytest.mark.integration  # the bundle in a process of its own
+
 IMAGES = ("t1", "t1ce", "t2", "flair")
 PLACES = [name.replace(" ", "-") for name in AFFINES]
 CASES = [*PLACES, "long-voxels", "scaled", "floats", "stray"]
@@ -98,6 +100,7 @@ def test_something_is_found(brains):
     assert len(values) > 2, "random weights that find one thing show nothing"
 
 
+@pytest.mark.long
 def test_another_task_with_another_normalization(tmp_path):
     with brought("chest_ct"):
         task = get_task("chest_ct")

@@ -80,14 +80,21 @@ def test_metadata_says_what_goes_in_and_out(bundle):
     assert image["spatial_shape"] == list(LEARNING.patch_voxels)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "words",
     [
-        ["verify_metadata", "--meta_file", "configs/metadata.json", "--filepath", "{schema}"],
-        [
-            *("verify_net_in_out", "--net_id", "network_def", "--meta_file", "configs/metadata.json"),
-            *("--config_file", "configs/inference.json"),
-        ],
+        pytest.param(
+            ["verify_metadata", "--meta_file", "configs/metadata.json", "--filepath", "{schema}"],
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            [
+                *("verify_net_in_out", "--net_id", "network_def", "--meta_file", "configs/metadata.json"),
+                *("--config_file", "configs/inference.json"),
+            ],
+            marks=pytest.mark.long,
+        ),
         [
             *("run", "--config_file", "configs/inference.json"),
             *("--dataset_dir", "{data}", "--output_dir", "{out}"),

@@ -15,6 +15,7 @@ from consilium.records import site_status
 from consilium.records.federation import FEDERATION_FILE
 from consilium.records.readiness import READINESS_FILE
 from consilium.records.site_status import STATUS_FOLDER
+from consilium.report.training import build
 from consilium.simulation.display import Display
 
 FORGED = "job 64e0768a: success"
@@ -121,19 +122,33 @@ def test_status_at_a_hospital(run, tmp_path, text):
     check(out, err)
 
 
-def edit(record, text):
+def edit(record, text, *more):
+    """Bring a text into all that a record has from others, and more where there is a place for each."""
     content = json.loads(record.model_dump_json())
     content |= {"job": text, "reason": text, "status": "failed"}
-    content["versions"] = {text: text}
     content["rounds"][0]["rolled_back"] = text
-    content["rounds"][0]["sites"][text] = {"outcome": "refused", "reason": text}
-    content["rounds"][0]["sites"]["aster"]["report"]["left_out"] = {text: 2}
+    content["versions"] = {one: one for one in (text, *more)}
+    content["rounds"][0]["sites"] |= {one: {"outcome": "refused", "reason": one} for one in (text, *more)}
+    content["rounds"][0]["sites"]["aster"]["report"]["left_out"] = dict.fromkeys((text, *more), 2)
     return content
 
 
 @pytest.mark.parametrize("text", NASTY_TEXTS)
-def test_report_of_a_training(run, tmp_path, text):
-    (tmp_path / FEDERATION_FILE).write_text(json.dumps(edit(federation(), text)))
+def test_report_of_a_training(run, monkeypatch, tmp_path, text):
+    monkeypatch.setattr(build, "draw_curves", lambda report, path, palette: path.write_bytes(b"png"))
+    monkeypatch.setattr(build, "write_figures", lambda folder, report: None)
+    monkeypatch.setattr(build, "render_summary", lambda report: b"pdf")
+    check_report(run, tmp_path, edit(federation(), text))
+
+
+def test_all_texts_at_once_can_be_drawn(run, tmp_path):
+    check_report(run, tmp_path, edit(federation(), *NASTY_TEXTS))
+    assert (tmp_path / "report/summary.pdf").read_bytes().startswith(b"%PDF")
+    assert list((tmp_path / "report/figures").glob("*.svg"))
+
+
+def check_report(run, tmp_path, content):
+    (tmp_path / FEDERATION_FILE).write_text(json.dumps(content))
     code, out, err = run("report", tmp_path, "--out", tmp_path / "report")
     assert code == 1
     check(out, err)

@@ -95,6 +95,7 @@ def test_all_that_differ_are_named(monkeypatch):
         require_known(Flares, str)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("guard", ["site_guard.SiteGuard", "server_guard.ServerGuard"])
 @pytest.mark.parametrize("place", ["nvflare.fuel.f3.cellnet.core_cell.CoreCell", "nvflare.no.such.Place"])
 def test_no_process_is_guarded_that_has_another_flare(guard, place):
@@ -114,6 +115,7 @@ finally:
     assert f"ConfigurationError: the source of {place} is not" in ended.stderr
 
 
+@pytest.mark.integration
 def test_what_is_replaced_already_was_checked():
     script = """
 from consilium.federation.replacement import require_all_known

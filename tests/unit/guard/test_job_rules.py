@@ -99,6 +99,7 @@ def test_every_job_of_any_settings_is_in_order(recipe):
     assert fault(texts(recipe)) is None
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("recipe", largest_recipes(), ids=lambda recipe: recipe.kind)
 @pytest.mark.parametrize("name", [META, SERVER, CLIENT])
 def test_a_job_with_any_single_change_is_rejected_or_another_job_of_the_recipe(recipe, name):

@@ -94,7 +94,14 @@ def test_a_delta_outside_its_limits_is_refused(delta):
 
 @pytest.mark.parametrize(
     ("epsilon", "delta", "rate", "steps"),
-    [(1.0, 1e-3, 0.08, 800), (8.0, 1e-3, 0.08, 800), (0.5, 1e-5, 1.0, 10), (1000.0, 1e-3, 0.08, 40)],
+    [
+        (1.0, 1e-3, 0.08, 800),
+        (0.5, 1e-5, 1.0, 10),
+        *(
+            pytest.param(*one, marks=pytest.mark.long)
+            for one in ((8.0, 1e-3, 0.08, 800), (1000.0, 1e-3, 0.08, 40))
+        ),
+    ],
 )
 def test_the_noise_that_is_found_keeps_the_promise_and_is_hardly_more_than_needed(
     epsilon, delta, rate, steps

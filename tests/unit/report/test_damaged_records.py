@@ -2,6 +2,7 @@
 
 import copy
 import json
+from contextlib import contextmanager
 from html.parser import HTMLParser
 
 import pytest
@@ -46,6 +47,11 @@ RAW = (
 )
 MISSING = object()
 DRAW = statistics_page._draw
+FIGURES, SUMMARY = build.write_figures, build.render_summary
+DRAWN = [
+    *((name, False) for name in (FEDERATION_FILE, READINESS_FILE, STATISTICS_FILE)),
+    pytest.param(FEDERATION_FILE, True, marks=pytest.mark.long),
+]
 
 
 def training():
@@ -119,10 +125,22 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="module")
 def without_drawing():
-    """Drawing takes a second; `test_extreme_values_can_be_drawn` does it."""
+    """Drawing takes a second; tests that do it say so, with `drawn`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "draw_curves", lambda report, path, palette: path.write_bytes(b"png"))
+        patch.setattr(build, "write_figures", lambda folder, report: None)
+        patch.setattr(build, "render_summary", lambda report: b"pdf")
         patch.setattr(statistics_page, "_draw", lambda features, group, sites: ())
+        yield
+
+
+@contextmanager
+def drawing(drawn):
+    """Draw the figures and the summary within a block after all, if so."""
+    with pytest.MonkeyPatch.context() as patch:
+        if drawn:
+            patch.setattr(build, "write_figures", FIGURES)
+            patch.setattr(build, "render_summary", SUMMARY)
         yield
 
 
@@ -150,24 +168,26 @@ def report(folder, name, text):
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_the_record_as_it_was_written_has_a_report(folder, name):
-    assert report(folder, name, json.dumps(RECORDS[name]))
+    with drawing(True):
+        assert report(folder, name, json.dumps(RECORDS[name]))
 
 
 @pytest.mark.hypothesis
-@pytest.mark.parametrize("name", RECORDS)
-def test_a_damaged_field_gives_a_page_or_a_named_fault(folder, name):
+@pytest.mark.parametrize(("name", "drawn"), DRAWN)
+def test_a_damaged_field_gives_a_page_or_a_named_fault(folder, name, drawn):
     @settings(max_examples=examples(120), suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(PLACES[name]), st.integers(0, len(VALUES)))
     def try_one(path, which):
         value = MISSING if which == len(VALUES) else VALUES[which]
         report(folder, name, json.dumps(damage(RECORDS[name], path, value)))
 
-    try_one()
+    with drawing(drawn):
+        try_one()
 
 
 @pytest.mark.hypothesis
-@pytest.mark.parametrize("name", RECORDS)
-def test_two_damaged_fields_do_as_well(folder, name):
+@pytest.mark.parametrize(("name", "drawn"), DRAWN)
+def test_two_damaged_fields_do_as_well(folder, name, drawn):
     @settings(max_examples=examples(100), suppress_health_check=list(HealthCheck))
     @given(st.data())
     def try_two(data):
@@ -177,7 +197,8 @@ def test_two_damaged_fields_do_as_well(folder, name):
             content = damage(content, path, data.draw(st.sampled_from(VALUES)))
         report(folder, name, json.dumps(content))
 
-    try_two()
+    with drawing(drawn):
+        try_two()
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -236,6 +257,8 @@ def test_a_histogram_of_a_site_without_an_answer_is_shown(tmp_path):
 def test_extreme_values_can_be_drawn(tmp_path, extreme):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "draw_curves", curves.draw_curves)
+        patch.setattr(build, "write_figures", FIGURES)
+        patch.setattr(build, "render_summary", SUMMARY)
         content = copy.deepcopy(RECORDS[FEDERATION_FILE])
         for one in content["rounds"]:
             one["scores"]["aster"]["dice"] = extreme

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,7 +93,7 @@ def test_noise_of_nothing_or_nobody_is_refused(total, fewest):
         per_site_variance(1e9, 3)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 3), st.sampled_from([1.5, 2.0, 4.0]))
 def test_the_sum_protects_at_least_as_much_as_is_stated(sites, variance, shift, order):
     """The Rényi divergence of the sum's exact distribution and the shifted one is within the bound."""

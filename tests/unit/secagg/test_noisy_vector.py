@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -96,7 +97,7 @@ def test_the_mean_of_many_sums_is_the_sum_of_the_updates():
     assert error < 1.1 * 0.02 * NORM * math.sqrt(VALUES / 8)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.floats(1e-6, 1e4), st.floats(0.0, 1.0), st.integers(300, 9000), st.integers(0, 2**32 - 1))
 def test_no_update_is_longer_than_the_norm_whatever_it_holds(length, weight, levels, seed):
     steps = round_within(

@@ -44,7 +44,7 @@ def test_every_pattern_of_three_sites():
         check_pattern(hospitals, dict(zip(hospitals.names, steps, strict=True)))
 
 
-@pytest.mark.parametrize("count", [4, 5, 6])
+@pytest.mark.parametrize("count", [4, 5, pytest.param(6, marks=pytest.mark.long)])
 def test_every_pattern_of_more_sites(count):
     """Each pattern once up to the sites' order, which is shuffled."""
     hospitals = Hospitals(names_of(count))
@@ -54,6 +54,7 @@ def test_every_pattern_of_more_sites(count):
         )
 
 
+@pytest.mark.long
 def test_random_patterns_of_64_sites():
     hospitals = Hospitals(names_of(64))
     opened = 0

@@ -2,6 +2,7 @@ from contextlib import suppress
 from itertools import combinations
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ def sharings(draw):
 
 
 @given(sharings())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_any_shares_as_many_as_the_threshold_give_the_secret(sharing):
     secret, threshold, count, places = sharing
     shares = split_secret(secret, threshold=threshold, count=count)
@@ -35,7 +36,7 @@ def test_every_choice_of_six_shares_gives_the_secret():
 
 
 @given(SECRETS, SECRETS, st.integers(2, 8))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_fewer_shares_fit_every_secret(secret, other, threshold):
     """For any other secret there is a further share that leads to it."""
     shares = split_secret(secret, threshold=threshold, count=threshold)
@@ -58,7 +59,7 @@ def test_shares_of_one_secret_differ_each_time():
 
 
 @given(st.integers(0, 32), st.integers(1, 255))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_a_changed_share_never_gives_the_secret(position, change):
     secret = bytes(range(32))
     shares = dict(enumerate(split_secret(secret, threshold=3, count=3), start=1))

@@ -239,9 +239,9 @@ def test_only_the_trainable_weights_move(cases, changes, moved):
     ("changes", "rounds", "patients", "delta"),
     [
         ({}, 16, 40, 1 / 400),
-        ({"epsilon": 3.0, "delta": 1e-5}, 10, 100, 1e-5),
+        pytest.param({"epsilon": 3.0, "delta": 1e-5}, 10, 100, 1e-5, marks=pytest.mark.long),
         ({"level": "reconstruction"}, 16, 12, 1 / 120),
-        ({"level": "reconstruction", "epsilon": 50.0}, 2, 1, 0.1),
+        pytest.param({"level": "reconstruction", "epsilon": 50.0}, 2, 1, 0.1, marks=pytest.mark.long),
     ],
 )
 def test_the_plan_keeps_the_promise_over_all_rounds(changes, rounds, patients, delta):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,7 +62,7 @@ def _studies(draw: Any) -> Drawn:
     return Drawn(summarize_study(record, baselines=None, seconds={}), gains, silent)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(_studies())
 def test_nobody_is_said_to_gain_or_lose_without_an_interval_on_that_side(drawn: Drawn) -> None:
     sentence = ReportAnswers.of(drawn.report).gain.sentence
@@ -84,7 +85,7 @@ def test_nobody_is_said_to_gain_or_lose_without_an_interval_on_that_side(drawn: 
         assert [group for group in groups if site in group or "hospitals cannot" in group]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(_studies())
 def test_who_is_not_helped_is_explained(drawn: Drawn) -> None:
     answer = ReportAnswers.of(drawn.report).gain
@@ -97,7 +98,7 @@ def test_who_is_not_helped_is_explained(drawn: Drawn) -> None:
         assert bool(explained) != helped
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(_studies())
 def test_the_worst_hospital_has_the_lowest_score_and_is_first_in_the_figure(drawn: Drawn) -> None:
     known = {site: one.global_["dice"] for site, one in drawn.report.sites.items() if one.global_}
@@ -123,7 +124,7 @@ def test_the_worst_hospital_has_the_lowest_score_and_is_first_in_the_figure(draw
     assert figure.rows[0].is_worst
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(_studies())
 def test_the_number_of_scored_hospitals_and_cases_is_that_of_the_record(drawn: Drawn) -> None:
     sentence = ReportAnswers.of(drawn.report).trust.sentence
@@ -136,7 +137,7 @@ def test_the_number_of_scored_hospitals_and_cases_is_that_of_the_record(drawn: D
     assert ("no score of the final model" in sentence) == bool(drawn.silent)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(_studies())
 def test_the_data_beside_the_figures_have_every_hospital_and_no_gain_that_is_none(drawn: Drawn) -> None:
     for content in (service_csv(drawn.report), trust_csv(drawn.report)):

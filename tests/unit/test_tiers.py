@@ -1,0 +1,82 @@
+"""Every test is in a tier: `make test`, `make test-long` or `make drills`; CI runs the first two."""
+
+import ast
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from _pytest.mark.expression import Expression
+
+ROOT = Path(__file__).parents[2]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+TIERS = ("test", "test-quick", "test-long", "drills")
+
+
+def selects(target: str, marks: set[str]) -> bool:
+    """Whether a target of the Makefile by itself runs a test with these marks."""
+    recipe = re.search(rf"(?m)^{target}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text())
+    assert recipe is not None, target
+    words = re.search(r"-m (?:'([^']*)'|(\S+))", recipe[1])
+    assert words is not None, target
+    return Expression.compile(words[1] or words[2]).evaluate(lambda name, **_: name in marks)
+
+
+@pytest.mark.parametrize(
+    "marks", itertools.product(*((name, "") for name in ("integration", "long", "hypothesis")))
+)
+def test_a_test_of_any_marks_is_in_one_tier(marks):
+    own = set(marks)
+    tiers = [one for one in TIERS if selects(one, own)]
+    again = {"test-long"} if "hypothesis" in own and "long" not in own else set()  # with more examples
+    assert len(tiers) == 1 + len(again)
+    assert again < set(tiers)
+    assert ("test-long" in tiers) == bool(own & {"long", "hypothesis"})
+
+
+def test_drills_are_by_themselves():
+    assert [one for one in TIERS if selects(one, {"drill"})] == ["drills"]
+
+
+def test_ci_runs_all_but_the_drills():
+    steps = re.findall(r"(?m)^make (\S+)", (ROOT / ".ci/run").read_text())
+    assert steps.index("test") < steps.index("test-long")
+    assert re.search(r"(?m)^test: test-quick$", (ROOT / "Makefile").read_text())
+
+
+def functions(path: Path) -> list[ast.FunctionDef]:
+    return [one for one in ast.parse(path.read_text()).body if isinstance(one, ast.FunctionDef)]
+
+
+def draws_inside(function: ast.FunctionDef) -> bool:
+    inner = (one for one in ast.walk(function) if isinstance(one, ast.FunctionDef) and one is not function)
+    return any("given(" in ast.unparse(mark) for one in inner for mark in one.decorator_list)
+
+
+def test_a_test_that_draws_examples_inside_says_so():
+    """Hypothesis marks only tests whose own arguments are drawn: the others would be in no `make fuzz`."""
+    found = [
+        f"{path.name}: {one.name}"
+        for path in TESTS
+        for one in functions(path)
+        if draws_inside(one)
+        and not any(ast.unparse(mark) == "pytest.mark.hypothesis" for mark in one.decorator_list)
+    ]
+    assert found == []
+
+
+def test_every_number_of_examples_follows_the_factor():
+    """See `effort`: a tenth in `make test-quick`, twenty times as many in `make fuzz`."""
+    found = [
+        f"{path.name}: {number[0]}"
+        for path in TESTS
+        for number in re.finditer(r"max_examples=\d+", path.read_text())
+    ]
+    assert found == []
+
+
+def test_no_attack_on_a_federation_is_left_to_the_long_tests():
+    """Hostile jobs, messages and answers, what leaves a hospital, accounts and transport: in `make test`."""
+    attacks = sorted((ROOT / "tests/integration/security").glob("test_*.py"))
+    assert len(attacks) > 6
+    assert [path.name for path in attacks if "mark.long" in path.read_text()] == []
