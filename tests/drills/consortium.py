@@ -15,8 +15,9 @@ from nvflare.fuel.flare_api.flare_api import Session
 
 from consilium.guard.kit_processes import find_processes
 from consilium.records.progress import JobProgress, read_progress
-from integration.security.federation import LEAD, SERVER_NAME, SITES, Federation, wait_until
+from integration.security.federation import LEAD, SERVER_NAME, SITES, Federation
 from integration.studies import export
+from waiting import wait_until
 
 from .outcome import Outcome
 

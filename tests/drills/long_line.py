@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from integration.security.federation import wait_until
 from integration.security.network import SERVER, Network
+from waiting import wait_until
 
 _END = Path(__file__).with_name("line_end.py")
 _NAME = "line0"

@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from integration.security.federation import free_port, wait_until
+from integration.security.federation import free_port
+from waiting import wait_until
 
 _PROGRAMS = (
     "munged", "mariadbd", "mariadb-install-db", "mariadb", "slurmdbd", "slurmctld", "slurmd",

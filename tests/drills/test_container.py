@@ -26,10 +26,10 @@ from integration.security.federation import (
     Federation,
     free_port,
     provision,
-    wait_until,
 )
 from integration.security.network import Network
 from integration.studies import export
+from waiting import wait_until
 
 from .containers import HEALTH, IMAGE, Chroot, Podman, build_image, missing, pip_settings, run
 

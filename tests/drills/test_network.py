@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from integration.security.conftest import NO_NAMESPACES
-from integration.security.federation import wait_until
+from waiting import wait_until
 
 from .consortium import Consortium
 from .long_line import long_line

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.security.federation import SERVER_NAME, SITES, wait_until
+from integration.security.federation import SERVER_NAME, SITES
+from waiting import wait_until
 
 from .consortium import ROUNDING, ROUNDS, Consortium
 from .outcome import Outcome, largest_difference

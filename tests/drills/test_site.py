@@ -9,7 +9,8 @@ import pytest
 
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.site_stop import stop_site
-from integration.security.federation import SITES, wait_until
+from integration.security.federation import SITES
+from waiting import wait_until
 
 from .clock import FAKETIME, HOUR, shifted_clock
 from .consortium import ROUNDING, ROUNDS, Consortium, export_drill_job

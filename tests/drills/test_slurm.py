@@ -26,9 +26,9 @@ from integration.security.federation import (
     free_port,
     processes_of,
     provision,
-    wait_until,
 )
 from integration.security.network import Network
+from waiting import wait_until
 
 from .consortium import ROUNDS, Consortium, export_drill_job
 from .outcome import Outcome

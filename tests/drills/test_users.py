@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.security.federation import wait_until
 from integration.studies import edit_json
+from waiting import wait_until
 
 from .consortium import OTHER_LEAD, ROUNDING, Consortium, export_drill_job
 from .outcome import Outcome, largest_difference

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 
 from consilium.processes import stop_process_tree
+from waiting import DEADLINE_SECONDS
 
-from .studies import DEADLINE_SECONDS, ENVIRONMENT
+from .studies import ENVIRONMENT
 
 
 @contextmanager

@@ -24,9 +24,10 @@ from consilium.recipes.exported_job import export_job
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
 from process_memory import find_pieces, piece_of
+from waiting import DEADLINE_SECONDS, wait_until
 
 from .poc_on_laptop import ROOT, RunningPoc
-from .studies import ANY_NUMBER, DEADLINE_SECONDS, SMALL, read_if_there, wait_until
+from .studies import ANY_NUMBER, SMALL, read_if_there
 
 SETTINGS = {**SMALL, "min_sites": 3, "quorum.attempts": 1, "algorithm.most_sites": 8}
 ROUNDING = 1e-6

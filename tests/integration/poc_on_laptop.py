@@ -19,9 +19,10 @@ import yaml
 from consilium.poc.federation import Poc
 from consilium.processes import stop_process_tree
 from consilium.records.site_status import SiteStatus, read_site_status
+from waiting import DEADLINE_SECONDS, wait_until
 
 from .interrupts import processes_of
-from .studies import ANY_NUMBER, DEADLINE_SECONDS, ENVIRONMENT, read_if_there, wait_until
+from .studies import ANY_NUMBER, ENVIRONMENT, read_if_there
 
 ROOT = Path(__file__).parents[2]
 SITES = {"aster": "north", "birch": "south", "dahlia": "clinic"}

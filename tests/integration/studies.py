@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,11 +13,9 @@ from typing import Any
 from consilium.processes import stop_process_tree
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
+from waiting import DEADLINE_SECONDS
 
 JOB = "brain_tumor_fedavg"
-DEADLINE_SECONDS = 420
-"""For one study. It is only ever reached when something hangs, on however slow a machine."""
-
 SMALL = {
     "rounds": 2,
     "learning.local_steps": 2,
@@ -99,18 +96,6 @@ def run(words: Sequence[str]) -> tuple[int, str, str]:
         finally:
             stop_process_tree(process.pid)
     return process.returncode, stdout, stderr
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Look until a condition holds.
-
-    Raises:
-        AssertionError: If it does not within the deadline.
-    """
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, f"{what}: not within {DEADLINE_SECONDS} s"
-        time.sleep(0.05)
 
 
 def read_json(path: Path) -> Any:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from integration.security.federation import free_port, read, wait_until
+from integration.security.federation import free_port, read
 from integration.upload_cell import UPDATE
+from waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

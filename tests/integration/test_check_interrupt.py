@@ -9,8 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from waiting import DEADLINE_SECONDS, wait_until
+
 from .interrupts import is_running, started
-from .studies import DEADLINE_SECONDS, run, wait_until
+from .studies import run
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,10 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from waiting import DEADLINE_SECONDS, wait_until
+
 from .interrupts import is_running, press_ctrl_c, processes_of, started
-from .studies import DEADLINE_SECONDS, command, export, read_if_there, simulate, wait_until
+from .studies import command, export, read_if_there, simulate
 
 pytestmark = pytest.mark.integration
 

@@ -28,8 +28,9 @@ from consilium.participant.site_data import prepare_site
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
+from waiting import wait_until
 
-from .studies import ANY_NUMBER, wait_until
+from .studies import ANY_NUMBER
 
 pytestmark = pytest.mark.integration
 

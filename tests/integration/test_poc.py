@@ -25,6 +25,7 @@ from consilium.records.evaluation import EvaluationRecord
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
 from consilium.records.site_status import SiteStatus, read_site_status
+from waiting import DEADLINE_SECONDS, wait_until
 
 from .accounts import everything_in, open_to_others
 from .interrupts import processes_of
@@ -42,7 +43,7 @@ from .poc_on_laptop import (
     trains_alone,
     write_evaluation,
 )
-from .studies import DEADLINE_SECONDS, export, read_if_there, read_json, wait_until
+from .studies import export, read_if_there, read_json
 
 pytestmark = pytest.mark.integration
 

@@ -16,10 +16,11 @@ import yaml
 from consilium.poc.federation import Poc
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
+from waiting import DEADLINE_SECONDS
 
 from .interrupts import processes_of
 from .poc_on_laptop import RunningPoc, of_few_patients, start_site
-from .studies import DEADLINE_SECONDS, SMALL, read_json
+from .studies import SMALL, read_json
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

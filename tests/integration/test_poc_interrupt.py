@@ -5,9 +5,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from waiting import DEADLINE_SECONDS, wait_until
+
 from .interrupts import press_ctrl_c, processes_of, started
 from .poc_on_laptop import SITES, RunningPoc, of_few_patients
-from .studies import DEADLINE_SECONDS, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 

@@ -4,15 +4,16 @@ import os
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from waiting import DEADLINE_SECONDS, wait_until
+
 from .interrupts import started
-from .studies import DEADLINE_SECONDS, ENVIRONMENT, read_json, run
+from .studies import ENVIRONMENT, read_json, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
 
@@ -43,12 +44,10 @@ def test_a_killed_training_resumes_and_its_model_is_used_like_any_other(folders,
     command("train", "chest_ct_fedavg", *options, "--out", tmp_path / "whole")
     out = tmp_path / "killed"
     words = [PROGRAM, "train", "chest_ct_fedavg", *options, "--out", str(out)]
-    record, deadline = out / "result/training.json", time.monotonic() + DEADLINE_SECONDS
+    record = out / "result/training.json"
     with started(words, tmp_path / "killed.log") as process:
-        while not record.exists():
-            assert process.poll() is None, (tmp_path / "killed.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: record.exists() or process.poll() is not None, "a record", pause=0.01)
+        assert process.poll() is None, (tmp_path / "killed.log").read_text()
         os.kill(process.pid, signal.SIGKILL)
         process.wait(DEADLINE_SECONDS)
     assert read_json(record)["status"] == "running"

@@ -19,6 +19,7 @@ from consilium.site_check.dataset import check_dataset
 from consilium.site_check.folder import check_folder
 from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
+from waiting import wait_until
 
 PATIENTS = ("P1", "P2", "P3")
 KINDS = ("t1", "t1ce", "t2", "flair", "seg")
@@ -113,8 +114,8 @@ def test_the_check_of_a_site_opens_nothing_that_a_job_has_read(hospital, monkeyp
 
 def test_several_processes_leave_nothing_to_read(hospital):
     written = max((hospital.dataset / name).stat().st_ctime_ns for name in FILES)
-    while time.time_ns() < written + MARGIN_NS:  # `settled` does not hold in other processes
-        time.sleep(0.1)
+    # `settled` does not hold in other processes.
+    wait_until(lambda: time.time_ns() >= written + MARGIN_NS, "a later time")
     check_folder(hospital.dataset, JOB, state=hospital.cache_dir, workers=2)
     assert opened(hospital, check) == Counter()
 

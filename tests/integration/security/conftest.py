@@ -14,13 +14,13 @@ import pytest
 from nvflare.fuel.flare_api.flare_api import MonitorReturnCode, Session
 
 from consilium.federation.server.user_session import read_job
+from waiting import DEADLINE_SECONDS, wait_until
 
 from ..accounts import Watch
 from ..studies import export
 from . import hostile
 from .credentials import put_expired_certificate, put_foreign_certificate
 from .federation import (
-    DEADLINE_SECONDS,
     LEAD,
     MEMBER,
     NORTH_ADMIN,
@@ -32,7 +32,6 @@ from .federation import (
     free_port,
     provision,
     read,
-    wait_until,
 )
 from .network import Network, missing
 from .raid import MALLORY, STRANGER, raid

@@ -7,7 +7,6 @@ import secrets
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,14 +17,12 @@ import yaml
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
 from consilium.data.files import private_opener
+from waiting import wait_until
 
 from ..studies import ANY_NUMBER
 from .network import SERVER, Network
 
 REPOSITORY = Path(__file__).parents[3]
-DEADLINE_SECONDS = 240
-"""For whatever is waited for. It is only ever reached when something hangs, on however slow a machine."""
-
 SERVER_NAME = "flare.consortium.example"
 SITES = ("north", "south", "clinic")
 PROJECT_ADMIN, LEAD, MEMBER = (f"{user}@consortium.example" for user in ("admin", "scientist", "observer"))
@@ -141,21 +138,6 @@ def processes_of(folder: Path) -> list[psutil.Process]:
         if process.pid != os.getpid() and any(word.startswith(str(folder)) for word in words):
             found.append(process)
     return found
-
-
-def wait_until(
-    condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS, pause: float = 0.2
-) -> Any:
-    """Look until a condition holds, and return what it gave.
-
-    Raises:
-        AssertionError: If it does not within the deadline.
-    """
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(pause)
-    return result
 
 
 def free_port() -> int:

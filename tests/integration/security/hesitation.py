@@ -6,7 +6,7 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_context import FLContext
 
-from .federation import wait_until
+from waiting import wait_until
 
 
 class Hesitation(FLComponent):

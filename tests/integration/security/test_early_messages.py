@@ -7,9 +7,10 @@ import pytest
 from nvflare.fuel.flare_api.api_spec import InternalError, NoConnection
 
 from consilium.provisioning.policy import CLASS_ALLOW_LIST
+from waiting import wait_until
 
 from ..studies import edit_json
-from .federation import LEAD, SERVER_NAME, Federation, free_port, provision, wait_until
+from .federation import LEAD, SERVER_NAME, Federation, free_port, provision
 from .hesitation import Hesitation
 from .network import Network
 

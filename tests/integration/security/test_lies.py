@@ -17,11 +17,12 @@ from consilium.recipes.exported_job import export_job
 from consilium.tasks.brain_tumor.synthetic import make_cohort
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
+from waiting import wait_until
 
 from ..conftest import COHORT
 from ..studies import export, read_json, run
 from .conftest import finish
-from .federation import LEAD, SERVER_NAME, SITES, Federation, free_port, provision, wait_until
+from .federation import LEAD, SERVER_NAME, SITES, Federation, free_port, provision
 from .network import Network
 
 pytestmark = pytest.mark.integration

@@ -10,9 +10,10 @@ import pytest
 from consilium.provisioning.kit import Kit
 from consilium.site_check.credentials import check_credentials
 from consilium.site_check.finding import Status
+from waiting import wait_until
 
 from .conftest import NO_NAMESPACES
-from .federation import LEAD, SERVER_NAME, SITES, read, wait_until
+from .federation import LEAD, SERVER_NAME, SITES, read
 from .network import remove_orphans
 from .raid import MALLORY, STRANGER
 

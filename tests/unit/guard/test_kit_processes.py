@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from functools import partial
 
@@ -10,6 +9,7 @@ import psutil
 import pytest
 
 from consilium.guard.kit_processes import find_processes, stop_processes
+from waiting import wait_until
 
 SLEEP = "import signal; print('ready', flush=True); signal.pause()"
 PARENT = "nvflare.private.fed.app.client.client_train"
@@ -31,10 +31,11 @@ def start():
 
 def wait_for_work(pid):
     """Wait until a shell has started its command, or has become it."""
-    shell, end = psutil.Process(pid), time.monotonic() + 20
-    while shell.name() in ("sh", "dash", "bash") and not shell.children():
-        assert time.monotonic() < end, f"{shell.cmdline()} starts nothing"
-        time.sleep(0.01)
+    shell = psutil.Process(pid)
+    wait_until(
+        lambda: shell.name() not in ("sh", "dash", "bash") or shell.children(),
+        "its command",
+    )
 
 
 def test_processes_of_kits_are_found_and_ended(tmp_path, start):

@@ -1,18 +1,8 @@
-"""Waiting for a kit's processes on this machine."""
-
-import time
+"""Looking at a kit's processes on this machine."""
 
 from consilium.guard.kit_processes import find_processes
 
 DEADLINE_SECONDS = 60
-
-
-def wait_for(condition):
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {DEADLINE_SECONDS} s"
-        time.sleep(0.1)
-    return found
 
 
 def lasting(kit):

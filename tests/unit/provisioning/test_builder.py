@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
+from contextlib import suppress
 from unittest.mock import Mock
 
 import pytest
@@ -26,6 +26,7 @@ from consilium.federation.site.local_settings import scope_properties
 from consilium.federation.transport.tuning import LARGEST_MESSAGE
 from consilium.provisioning.builder import SitePolicyBuilder
 from consilium.provisioning.policy import allowed_classes, guard
+from waiting import wait_until
 
 from .provisioned import SERVER, provision, read, resource_manager, shipped_project
 
@@ -200,14 +201,13 @@ def test_who_connects_and_says_nothing_keeps_nobody_out_with_the_drivers_that_ar
 
 def _connect(place: tuple[str, int]) -> socket.socket:
     """Connect as soon as something listens there."""
-    until = time.monotonic() + 30
-    while True:
-        try:
+
+    def connect() -> socket.socket | None:
+        with suppress(ConnectionRefusedError):
             return socket.create_connection(place, timeout=10)
-        except ConnectionRefusedError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.02)
+        return None
+
+    return wait_until(connect, "a listener")
 
 
 def test_the_builder_rejects_a_filter_or_a_level_that_it_does_not_know():

@@ -17,8 +17,9 @@ from consilium.errors import ConfigurationError
 from consilium.guard import workspace_lock
 from consilium.guard.kit_processes import LOCK_FILE, find_processes, stop_processes
 from consilium.guard.start_check import check_start, require_free
+from waiting import wait_until
 
-from .machine import DEADLINE_SECONDS, lasting, wait_for
+from .machine import DEADLINE_SECONDS, lasting
 from .provisioned import SERVER, provision, shipped_project
 
 pytestmark = pytest.mark.integration
@@ -85,7 +86,7 @@ def machine(kits, tmp_path):
 def test_a_kit_is_started_once_and_again_when_nothing_of_it_is_left(machine):
     kit = machine.copy("north", "north")
     assert machine.run(kit, "start.sh").returncode == 0
-    (process,) = wait_for(lambda: lasting(kit))
+    (process,) = wait_until(lambda: lasting(kit), "a process")
     second = machine.run(kit, "start.sh")
     assert second.returncode == 1
     assert "this kit runs already" in second.stdout
@@ -94,16 +95,16 @@ def test_a_kit_is_started_once_and_again_when_nothing_of_it_is_left(machine):
 
     (script,) = [one for one in find_processes(kit) if not one.is_parent]
     psutil.Process(script.pid).kill()
-    wait_for(lambda: not psutil.pid_exists(script.pid))
+    wait_until(lambda: not psutil.pid_exists(script.pid), "its end")
     assert machine.run(kit, "start.sh").returncode == 1, "the process that it started still works here"
     assert [one.pid for one in lasting(kit)] == [process.pid]
 
     psutil.Process(process.pid).kill()
-    wait_for(lambda: not lasting(kit))
+    wait_until(lambda: not lasting(kit), "their end")
     for name in ("daemon_pid.fl", "pid.fl"):  # after a reboot the numbers are other processes'
         (kit / name).write_text(str(os.getpid()))
     assert machine.run(kit, "start.sh").returncode == 0
-    assert wait_for(lambda: lasting(kit))
+    assert wait_until(lambda: lasting(kit), "a process")
 
 
 def test_what_a_killed_start_left_of_its_jobs_ends_with_the_next_one(machine):
@@ -121,20 +122,20 @@ def test_what_a_killed_start_left_of_its_jobs_ends_with_the_next_one(machine):
         )
         stack.callback(others.kill)
         stack.callback(left.kill)
-        wait_for(lambda: [one for one in find_processes(kit) if one.is_job])
+        wait_until(lambda: [one for one in find_processes(kit) if one.is_job], "a job")
         assert machine.run(kit, "start.sh").returncode == 0
         assert left.wait(timeout=DEADLINE_SECONDS) < 0
         assert others.poll() is None
-        assert wait_for(lambda: lasting(kit))
+        assert wait_until(lambda: lasting(kit), "a process")
 
 
 def test_a_process_that_dies_is_restarted_and_the_kit_stays_taken_meanwhile(machine):
     kit = machine.copy("north", "north")
     machine.run(kit, "start.sh")
-    (process,) = wait_for(lambda: lasting(kit))
+    (process,) = wait_until(lambda: lasting(kit), "a process")
     psutil.Process(process.pid).kill()
     assert machine.run(kit, "start.sh").returncode == 1
-    assert wait_for(lambda: [one for one in lasting(kit) if one.pid != process.pid])
+    assert wait_until(lambda: [one for one in lasting(kit) if one.pid != process.pid], "another one")
 
 
 def test_a_process_whose_number_could_not_be_written_is_not_started_beside_itself(machine):
@@ -143,25 +144,27 @@ def test_a_process_whose_number_could_not_be_written_is_not_started_beside_itsel
     (machine.programs / "sleep").write_text(f'#!/bin/sh\necho >> "{rounds}"\nexec /bin/sleep 0.2\n')
     (machine.programs / "sleep").chmod(0o755)
     assert machine.run(kit, "start.sh").returncode == 0
-    (process,) = wait_for(lambda: lasting(kit))
+    (process,) = wait_until(lambda: lasting(kit), "a process")
 
     def go_round_with_a_full_disk():
         (kit / "pid.fl").write_text("")
         seen = len(rounds.read_text())
-        wait_for(lambda: len(rounds.read_text()) > seen + 3)
+        wait_until(lambda: len(rounds.read_text()) > seen + 3, "four more rounds")
 
     go_round_with_a_full_disk()
     assert [one.pid for one in lasting(kit)] == [process.pid]
     psutil.Process(process.pid).kill()
-    (restarted,) = wait_for(lambda: [one for one in lasting(kit) if one.pid != process.pid])
+    (restarted,) = wait_until(
+        lambda: [one for one in lasting(kit) if one.pid != process.pid], "another process"
+    )
     go_round_with_a_full_disk()
     assert [one.pid for one in lasting(kit)] == [restarted.pid]
     (kit / "restart.fl").touch()
-    wait_for(lambda: [one for one in lasting(kit) if one.pid != restarted.pid])
+    wait_until(lambda: [one for one in lasting(kit) if one.pid != restarted.pid], "another one")
     go_round_with_a_full_disk()
     assert len(lasting(kit)) == 1
     (kit / "shutdown.fl").touch()
-    wait_for(lambda: not find_processes(kit))
+    wait_until(lambda: not find_processes(kit), "their end")
 
 
 def test_a_kit_on_a_full_disk_is_not_started_and_the_disk_is_named(tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """What the server does with jobs that lost their processes, against a job store in memory."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from consilium.federation.server import continuation as module
 from consilium.federation.server.continuation import JobContinuation
 from consilium.learning.checkpoints import CheckpointStore
 from federation.flare import Engine
+from waiting import wait_until
 
 DEADLINE_SECONDS = 20
 
@@ -106,11 +106,9 @@ def keep_rounds(tmp_path, job_id, *numbers, sites=()):
 
 def successor(store, job_id):
     """Return the job that continues another one, once there is one."""
-    end = time.monotonic() + DEADLINE_SECONDS
-    while (new := store.metas[job_id].get(INTERRUPTION_META, {}).get("continued_by")) is None:
-        assert time.monotonic() < end, "it was not continued"
-        time.sleep(0.02)
-    return new
+    return wait_until(
+        lambda: store.metas[job_id].get(INTERRUPTION_META, {}).get("continued_by"), "it is continued"
+    )
 
 
 def test_a_job_that_ran_when_the_server_died_is_continued(server, store, tmp_path):

@@ -1,6 +1,5 @@
 """Which sites are brought back into a running job, by heartbeats as FLARE's sites send them."""
 
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +16,7 @@ from consilium.federation.server.job_runner import ResilientJobRunner
 from consilium.federation.server.site_return import SiteReturn
 from consilium.records.progress import PROGRESS_FILE, Ended, JobProgress
 from federation.flare import Engine
+from waiting import wait_until
 
 DEADLINE_SECONDS = 20
 
@@ -61,11 +61,12 @@ class Server:
     def hear(self, *jobs):
         """Let the site say which jobs it runs, until it is asked to start one."""
         headers = {CellMessageHeaderKeys.TOKEN: "token", CellMessageHeaderKeys.JOB_IDS: list(jobs)}
-        end = time.monotonic() + DEADLINE_SECONDS
-        while not self.runner.started:
-            assert time.monotonic() < end, "it was not started anywhere"
+
+        def started():
             self._listen(SimpleNamespace(get_header=headers.get))
-            time.sleep(0.01)
+            return self.runner.started
+
+        wait_until(lambda: self.runner.started or started(), "a job is started")
 
 
 @pytest.fixture
