@@ -15,6 +15,7 @@ pytestmark = pytest.mark.drill
 
 SEVEN = frozenset({"aster", "birch", "cedar", "dahlia", "elder", "fir", "gorse"})
 FIVE = frozenset({"aster", "birch", "cedar", "dahlia", "elder"})
+FOUR = frozenset({"aster", "birch", "cedar", "dahlia"})
 COHORT = CohortSpec(
     hospitals=(HospitalSpec(name="all", layout=CaseLayout.DECATHLON, cases=4),),
     grid=VoxelGrid(shape=(38, 48, 38), spacing_mm=4.0),
@@ -59,3 +60,23 @@ def test_three_of_seven_are_killed_and_return_to_the_next_round(cases: Path, tmp
         assert ended.distance(index, ended.trained(index) - {late}) > 100 * ROUNDING
     for site in killed:
         assert ended.record.final_sites[site].outcome == "evaluated"
+
+
+def test_one_of_four_stops_before_it_sends_and_never_continues(cases: Path, tmp_path: Path) -> None:
+    """The others' sums open without it; later questions wait for it only briefly, and the report names it."""
+    silence = {"quorum.silence_minutes": 1}
+    fate = Fate(0, "before", "SIGSTOP", returns=False)
+    ended = train_masked(tmp_path, cases, FOUR, {"dahlia": fate}, rounds=2, settings=silence)
+    record, others = ended.record, FOUR - {"dahlia"}
+    assert record.status == "finished", record.reason
+    assert [one.attempts for one in record.rounds] == [1, 1]
+    assert ended.answered(0, SHARE) == FOUR
+    for index in (0, 1):
+        assert ended.trained(index) == ended.answered(index, REVEAL) == others
+        assert ended.distance(index, others) < ROUNDING
+    first, brief = "it sent nothing for 1 min", "it sent nothing for 0.5 min"
+    assert record.rounds[0].sites["dahlia"].reason == first
+    assert record.rounds[1].questions[ADVERTISE]["dahlia"].reason == brief
+    assert {site for site, one in record.final_sites.items() if one.outcome == "evaluated"} == others
+    assert f"dahlia is missing from round 1: {first}." in ended.page
+    assert f"dahlia is missing from round 2 and the final evaluation: {brief}." in ended.page

@@ -41,12 +41,14 @@ class Fate:
     Attributes:
         round: From 0.
         moment: `before`, `while` or `after` it sends its masked update.
-        signal: That its process gets: killed, or stopped until the last round is over.
+        signal: That its process gets: killed, or stopped.
+        returns: Whether a stopped process continues when the last round is over.
     """
 
     round: int
     moment: str
     signal: str = "SIGKILL"
+    returns: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class MaskedTraining:
     Args:
         record: What the server wrote down.
         model: The final model.
+        page: Its report, as HTML.
         sent: The folder in which each site keeps what it masks; see `deaths/sitecustomize.py`.
         at_server: Where the server had single sites' updates when the last round was over: `memory`, `disk`.
         models_at_server: Where it had its own model then.
@@ -63,6 +66,7 @@ class MaskedTraining:
 
     record: FederationRecord
     model: Weights
+    page: str
     sent: Path
     at_server: set[str]
     models_at_server: set[str]
@@ -96,7 +100,12 @@ class MaskedTraining:
 
 
 def train_masked(
-    folder: Path, cases: Path, sites: Collection[str], fates: Mapping[str, Fate], rounds: int
+    folder: Path,
+    cases: Path,
+    sites: Collection[str],
+    fates: Mapping[str, Fate],
+    rounds: int,
+    settings: Mapping[str, Any] | None = None,
 ) -> MaskedTraining:
     """Run a job in a POC of its own, to its end.
 
@@ -106,6 +115,7 @@ def train_masked(
         sites: The hospitals, all of which train.
         fates: What happens to some of them.
         rounds: Of the job.
+        settings: More of the job's.
     """
     archive, sent, home = folder / "hospitals", folder / "sent", folder / "home"
     for site in sites:
@@ -115,40 +125,45 @@ def train_masked(
     (sent / "fates.json").write_text(json.dumps({site: vars(one) for site, one in fates.items()}))
     python_path = [str(Path(__file__).with_name("deaths")), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {"CONSILIUM_DEATHS": str(sent), "PYTHONPATH": os.pathsep.join(python_path)}
-    recipe = build_recipe("brain_tumor_fedavg_secagg", {**SETTINGS, "rounds": rounds})
+    recipe = build_recipe("brain_tumor_fedavg_secagg", {**SETTINGS, "rounds": rounds, **(settings or {})})
     poc = RunningPoc(folder / "out", archive, export_job(recipe, folder / "jobs"), home, variables)
     try:
         project = _write_project(folder / "project.yml", sites)
         up = poc.poc("up", "--hospitals", str(archive), "--project", str(project))
         assert up.returncode == 0, up.stderr
-        stopped = [sent / f"{site}.pid" for site, one in fates.items() if one.signal == "SIGSTOP"]
-        result, found = _run(poc, stopped, sent, rounds - 1)
+        stopped = {
+            sent / f"{site}.pid": one.returns for site, one in fates.items() if one.signal == "SIGSTOP"
+        }
+        page, found = _run(poc, stopped, sent, rounds - 1)
     finally:
         Poc(poc.out).end()
+    result = page.parents[1]
     record = load_record(result)
     assert isinstance(record, FederationRecord)
-    return MaskedTraining(record, load_model(next(result.rglob(LAST_MODEL)))[0], sent, *found)
+    model = load_model(next(result.rglob(LAST_MODEL)))[0]
+    return MaskedTraining(record, model, page.read_text(), sent, *found)
 
 
 def _run(
-    poc: RunningPoc, stopped: Collection[Path], sent: Path, last: int
+    poc: RunningPoc, stopped: Mapping[Path, bool], sent: Path, last: int
 ) -> tuple[Path, tuple[set[str], set[str]]]:
-    """Run the job, and let stopped sites continue when the last round is over.
+    """Run the job, and let stopped sites that return continue when the last round is over.
 
     Returns:
-        Its result, and where the server had updates of single sites, and the model, before that.
+        Its report, and where the server had updates of single sites, and the model, before that.
     """
     with poc.submit(poc.job) as submit:
         wait_until(lambda: submit.poll() is not None or _is_trained(poc, last + 1), "the last round is over")
         assert submit.poll() is None, submit.communicate()[1]
         found = _search(Poc(poc.out).kits / "server", sent)
-        for file in stopped:
+        for file, returns in stopped.items():
             process = psutil.Process(int(file.read_text()))
             assert process.status() == psutil.STATUS_STOPPED
-            process.send_signal(signal.SIGCONT)
+            if returns:
+                process.send_signal(signal.SIGCONT)
         stdout, stderr = submit.communicate(timeout=DEADLINE_SECONDS)
     assert stdout, stderr
-    return Path(stdout.strip()).parents[1], found
+    return Path(stdout.strip()), found
 
 
 def _search(kit: Path, sent: Path) -> tuple[set[str], set[str]]:

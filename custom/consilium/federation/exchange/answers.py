@@ -257,6 +257,15 @@ class TaskAnswers:
         ]
 
     @property
+    def absent(self) -> dict[str, SiteRound]:
+        """The sites that gave no answer that counts, with the reasons."""
+        return {
+            site: one
+            for site, one in self.sites.items()
+            if one.outcome in ("refused", "excluded", "no answer")
+        }
+
+    @property
     def skipped(self) -> list[str]:
         """The sites whose part is missing."""
         return sorted(site for site, one in self.sites.items() if one.outcome in ("refused", "no answer"))

@@ -60,8 +60,8 @@ class FinalEvaluation:
                 validates = question.task == VALIDATE
                 sets = {MODEL: weights, **question.sets} if validates else question.sets
                 run.ask(question.task, sets, rounds, question=question, among=question.among)
-                if validates:
-                    run.record.validation_sites = run.answers.sites
+                asked = run.answers.sites if validates else {}
+                run.record.validation_sites = {**run.answers.absent, **run.record.validation_sites, **asked}
             run.note_sum(rounds)
         except RejectedUpdate as error:
             run.controller.warning(f"the last model has no validation scores: {error}")

@@ -129,7 +129,7 @@ class TrainingRounds:
             FailedRound: If a question has no quorum.
             RejectedUpdate: If the algorithm can't continue with the answers.
         """
-        run = self._run
+        run, record.sites = self._run, {}
         start = RoundStart(index, weights, run.folder / _UPDATES, run.job)
         for question in run.plan.algorithm.questions(start):
             trains = question.task == TRAIN
@@ -167,10 +167,12 @@ class TrainingRounds:
             run.controller.reject(site, f"its update is rejected: {reason}", RefusalCode.UPDATE)
         trains = question.task == TRAIN
         if trains:
-            record.sites = answers.sites
+            record.sites = {**record.sites, **answers.sites}
             run.record.rounds[record.number - 1 :] = [record]
         else:
             record.questions = {**record.questions, question.task: answers.sites}
+            # Who gave no keys, for instance, is not asked to train, and is missing for that reason.
+            record.sites = {**answers.absent, **record.sites}
         given = answers.contributed
         lack = run.plan.quorum.lack(given, answers.cases) if question.quorum else None
         if lack is not None:
