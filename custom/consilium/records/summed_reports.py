@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from pydantic import Field
 
+from consilium.counts import counted
 from consilium.records.bounds import MOST_BYTES, Loss, Record
 from consilium.settings import MAX_SITES
 
@@ -27,3 +29,16 @@ class SummedReports(Record):
         description="Sites that dropped out and whose masks were removed by shares of their keys, which the "
         "others had.",
     )
+
+
+def name_scorers(sites: Collection[str]) -> str:
+    """Return in words whose scores a mean is over.
+
+    Example:
+        >>> name_scorers(["north", "south"]), name_scorers([ALL_SITES])
+        ('2 sites', 'all sites together')
+
+    Args:
+        sites: The names under which the scores are kept.
+    """
+    return f"{ALL_SITES} together" if ALL_SITES in sites else counted(len(sites), "site")

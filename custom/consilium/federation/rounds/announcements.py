@@ -12,8 +12,8 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from consilium.counts import counted
 from consilium.learning.weights import Weights
+from consilium.records.summed_reports import name_scorers
 from consilium.tasks.metrics import Metric
 
 
@@ -53,10 +53,7 @@ class ModelAnnouncements:
             "best_round": number,
             "best_aggregated_metrics": {metric.name: fmean(scores.values())} if scores else {},
             "key_metric": {"name": metric.name, "mode": "max" if metric.higher_is_better else "min"},
-            "source": (
-                f"unweighted mean over the {counted(len(scores), 'site')} that evaluated the model; "
-                "selected by the median of paired differences over the sites"
-            ),
+            "source": f"unweighted mean over {name_scorers(scores)}",
         }
         context = self._controller.fl_ctx
         context.set_prop(AppConstants.METRICS_SELECTION_INFO, selection, private=True, sticky=False)

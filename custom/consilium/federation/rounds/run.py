@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
-from consilium.counts import counted
 from consilium.errors import RefusalCode
 from consilium.federation.algorithms.base import Question
 from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
@@ -36,7 +35,7 @@ from consilium.federation.updates.rejection_history import DeclinedQuestion, Rej
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
 from consilium.records.model_comparison import kept_round, key_scores, model_scores
-from consilium.records.summed_reports import SummedReports
+from consilium.records.summed_reports import SummedReports, name_scorers
 
 _WHEN: Final[Mapping[str, str]] = {
     PREPARE: "while the sites prepared",
@@ -267,7 +266,7 @@ class TrainingRun:
         scored = key_scores(record, number)
         if scored:
             mean = f"{record.metrics.key_name} {fmean(scored.values()):.4f}"
-            self.controller.info(f"model of round {number}: {mean} over {counted(len(scored), 'site')}")
+            self.controller.info(f"model of round {number}: {mean} over {name_scorers(scored)}")
 
     def select_best(self, number: int, weights: Weights) -> None:
         """Make a round's model the best if it is better; its evaluation is complete."""

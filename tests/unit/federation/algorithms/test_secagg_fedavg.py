@@ -276,11 +276,13 @@ def test_the_server_learns_sums_of_cases_losses_and_scores_only(run, sites):
         }
 
 
-def test_a_sum_of_scores_chooses_the_best_round(run, sites):
+def test_a_sum_of_scores_chooses_the_best_round(run, sites, caplog):
+    caplog.set_level("INFO")
     best_at_one = {"dice": lambda value: 1 - abs(value - 1) / 10, "step": 1.0}
     record, _ = run(sites(**best_at_one), rounds=3, rollback_margin=None)
     assert record.status == "finished", record.reason
     assert record.best_round == 1
+    assert "model of round 1: mean Dice 1.0000 over all sites together" in caplog.text
 
 
 def test_a_score_that_no_site_can_have_is_none_of_the_model_s(run, sites, caplog):
