@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Final
 
 from nvflare.apis.fl_context import FLContext
@@ -18,6 +19,11 @@ from consilium.federation.transport.message_checks import is_from_participant
 _SILENT_AGAIN_SECONDS: Final = 30.0
 """For a site that a question was closed without, and that sent nothing since: three heartbeats."""
 
+_PAUSE_SECONDS: Final = 5.0
+"""Between two looks at the sites, of which there are ten a second; after more, this process did not run."""
+
+_MOST_PAUSES: Final = 1000
+
 
 class TaskCommunicator(WFCommServer):  # type: ignore[misc]
     """FLARE's distribution of tasks, for a controller with its own quorum.
@@ -29,6 +35,8 @@ class TaskCommunicator(WFCommServer):  # type: ignore[misc]
         super().__init__()
         self._heard: dict[str, float] = {}
         self._lost: set[str] = set()
+        self._looked = 0.0
+        self._pauses: deque[tuple[float, float]] = deque(maxlen=_MOST_PAUSES)
 
     def client_is_active(self, client_name: str, reason: str, fl_ctx: FLContext) -> None:
         """Record that a site is active: it sent a request, an answer, or a heartbeat (every ten seconds).
@@ -56,9 +64,27 @@ class TaskCommunicator(WFCommServer):  # type: ignore[misc]
             return "its process or its connection was lost"
         if site in self._lost:
             silence_seconds = min(silence_seconds, _SILENT_AGAIN_SECONDS)
-        if time.monotonic() - max(self._heard.get(site, since), since) > silence_seconds:
+        last = max(self._heard.get(site, since), since)
+        deaf = sum(seconds for end, seconds in self._pauses if end > last)
+        if time.monotonic() - last - deaf > silence_seconds:
             return f"it sent nothing for {silence_seconds / 60:g} min"
         return None
+
+    def begin_looking(self) -> None:
+        """Note that sites are waited for from now on, with a call of `look` every moment."""
+        self._looked = time.monotonic()
+
+    def look(self) -> None:
+        """Note that this process runs.
+
+        While it was stopped, or had no processor, it heard nobody, and what the sites sent is still to be
+        read: such a pause is no silence of theirs.
+        """
+        now = time.monotonic()
+        pause = now - self._looked - _PAUSE_SECONDS
+        if pause > 0:
+            self._pauses.append((now, pause))
+        self._looked = now
 
     def note_lost(self, site: str) -> None:
         """Record that a question was closed without a site, as `absence` said."""

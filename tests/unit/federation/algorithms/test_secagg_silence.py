@@ -66,7 +66,10 @@ def controller(monkeypatch):
             for name in self.sites.keys() - self.stopped:
                 self.communicator.client_is_active(name, "heartbeat", self.fl_ctx)
 
-    clock = SimpleNamespace(monotonic=lambda: now[0])
+    def advance(seconds):
+        now[0] += seconds
+
+    clock = SimpleNamespace(monotonic=lambda: now[0], advance=advance)
     for module in (communicator, site_controller, running):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(WFCommServer, "client_is_active", lambda *_: None)
@@ -148,3 +151,45 @@ def test_a_site_that_is_heard_of_again_is_waited_for_as_before(monkeypatch):
     tasks.client_is_active("west", "heartbeat", None)
     now[0] += 100
     assert tasks.absence("west", now[0] - 100, SILENCE_SECONDS) is None
+
+
+PAUSE_SECONDS = 400.0
+
+
+def test_while_the_server_is_stopped_no_site_is_silent(run, controller):  # noqa: F811
+    """What a site sent meanwhile is read only after that, so the wait for it begins once more."""
+    watched = controller(west=(TRAIN, 0))
+
+    class Stopped(watched):
+        asked = ""
+        was_stopped = False
+
+        def ask(self, task, *arguments, **options):
+            self.asked = task
+            super().ask(task, *arguments, **options)
+
+        def _wait_briefly(self):
+            if self.asked == TRAIN and not self.was_stopped:
+                type(self).was_stopped = True
+                communicator.time.advance(PAUSE_SECONDS)
+            super()._wait_briefly()
+
+    plain = {name: Site(step=1.0, dice=lambda w: 0.1 * w) for name in ("east", "north", "west")}
+    record, _ = run(
+        plain, controller=Stopped, algorithm={"name": "fedavg"}, min_sites=2, persistor=TwoWeights,
+        quorum={"attempts": 1},
+    )  # fmt: skip
+    assert record.status == "finished", record.reason
+    waited = longest(watched.waits, TRAIN)
+    assert waited == pytest.approx(PAUSE_SECONDS + SILENCE_SECONDS, abs=2 * HEARTBEAT_SECONDS)
+
+
+def test_a_server_that_is_always_short_of_a_processor_loses_a_site_that_stopped(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(communicator, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    tasks, asked = TaskCommunicator(), now[0]
+    tasks.begin_looking()
+    for _ in range(100):
+        now[0] += 20
+        tasks.look()
+    assert tasks.absence("west", asked, SILENCE_SECONDS) == "it sent nothing for 5 min"
