@@ -142,7 +142,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         self._wake(sites)
         began = time.monotonic()
         end = began + deadline_seconds
-        graced = False
+        graced = closed = False
         lost: dict[str, str] = {}
         tasks = self.communicator
         if isinstance(tasks, TaskCommunicator):
@@ -157,7 +157,9 @@ class SiteController(ModelController):  # type: ignore[misc]
             if silence_with_enough_seconds < silence and enough():
                 silence = silence_with_enough_seconds
             absences = {site: self._absence(site, began, silence) for site in set(self._waiting)}
-            if time.monotonic() >= end or all(absences.values()):  # or no site is waited for
+            # Or no site is waited for. FLARE takes a moment to end a task; the reasons stay as they are then.
+            if not closed and (time.monotonic() >= end or all(absences.values())):
+                closed = True
                 lost = {site: reason for site, reason in absences.items() if reason}
                 self._note_lost(lost)
                 self.note_absences(lost)

@@ -48,7 +48,8 @@ def controller(monkeypatch):
             return int(self.standing)
 
         def cancel_all_tasks(self, *arguments, **options):
-            self.standing = False
+            """End the task a moment later, as FLARE does."""
+            self.looks = self.looks or 2
 
         def ask(self, task, *arguments, **options):
             began = now[0]
@@ -57,11 +58,15 @@ def controller(monkeypatch):
 
         def start_controller(self, fl_ctx):
             self.stopped: set[str] = set()
+            self.looks = 0
             self.waits.clear()
             self.communicator = TaskCommunicator()
             super().start_controller(fl_ctx)
 
         def _wait_briefly(self):
+            if self.looks:
+                self.looks -= 1
+                self.standing = self.looks > 0
             now[0] += HEARTBEAT_SECONDS / 4
             for name in self.sites.keys() - self.stopped:
                 self.communicator.client_is_active(name, "heartbeat", self.fl_ctx)
@@ -136,6 +141,8 @@ def test_a_plain_job_waits_once_as_long_as_it_says_and_then_briefly(run, control
     assert len(seconds) > 2
     assert max(seconds[1:]) <= 30 + HEARTBEAT_SECONDS
     assert np.sum(seconds) < 60 * minutes + 180
+    said = [record.rounds[0].sites["west"].reason, record.final_sites["west"].reason]
+    assert said == [f"it sent nothing for {minutes:g} min", "it sent nothing for 0.5 min"]
 
 
 def test_a_site_that_is_heard_of_again_is_waited_for_as_before(monkeypatch):
