@@ -15,6 +15,7 @@ from consilium.cli.options import (
     CONVENTION_HELP,
     MISSING_HELP,
     PATIENTS_HELP,
+    ChangesOfJob,
     FileEndings,
     JobToCheck,
     JsonWithoutCases,
@@ -44,6 +45,10 @@ Several examinations of a patient, under ids that don't say so: a file to correc
 Labels that don't distinguish a target, at a hospital that trains the others:
 
   $ consilium check /data/north --convention CONVENTION --missing TARGET
+
+An image that the hospital doesn't acquire; what is found names the jobs that take it, and by which setting:
+
+  $ consilium check /data/north --missing IMAGE
 
 Findings that were reviewed and are accepted: a file to complete, and the check with it:
 
@@ -77,6 +82,7 @@ def check(
     ] = None,
     show_cases: ShowCases = False,
     job: JobToCheck = training_job(),
+    change: ChangesOfJob = None,
     convention: Annotated[
         str | None,
         typer.Option(
@@ -139,6 +145,7 @@ def check(
         from consilium.data.patients import format_patients_file
         from consilium.errors import ConfigurationError
         from consilium.report.data_check.page import render_data_check
+        from consilium.settings import parse_changes
         from consilium.site_check.folder import check_folder, default_state, require_writable_output
         from consilium.site_check.job import load_site_job
         from consilium.tasks import get_task
@@ -155,7 +162,7 @@ def check(
                     f"{option} {path} is there already, and may have been completed; name another file."
                 )
         display.show("looking for cases")
-        site_job = load_site_job(job)
+        site_job = load_site_job(job, changes=parse_changes(change or ()))
         task = get_task(site_job.learning.task)
         lacking = {name: parse_missing(name, task, f"--missing {name}") for name in missing or ()}
         found = check_folder(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.options import JobToCheck, JsonWithoutCases, KitFolder, ShowCases
+from consilium.cli.options import ChangesOfJob, JobToCheck, JsonWithoutCases, KitFolder, ShowCases
 from consilium.cli.terminal import LOADING, say_json
 from consilium.default_task import training_job
 
@@ -41,6 +41,7 @@ _MARKS = {
 def check_site(
     kit: KitFolder,
     job: JobToCheck = training_job(),
+    change: ChangesOfJob = None,
     offline: Annotated[bool, typer.Option("--offline", help="Skip what needs the network.")] = False,
     as_json: JsonWithoutCases = False,
     show_cases: ShowCases = False,
@@ -56,13 +57,18 @@ def check_site(
         display.show(LOADING)
         from consilium.federation.site.local_settings import listed_tasks
         from consilium.provisioning.kit import Kit
+        from consilium.settings import parse_changes
         from consilium.site_check.job import load_site_job
         from consilium.site_check.readiness import check_site as run_checks
 
         startup_kit = Kit(kit)
         readiness = run_checks(
             startup_kit,
-            load_site_job(job, listed=listed_tasks(startup_kit.local / "privacy.json")),
+            load_site_job(
+                job,
+                listed=listed_tasks(startup_kit.local / "privacy.json"),
+                changes=parse_changes(change or ()),
+            ),
             offline=offline,
             on_finding=lambda finding: display.show(f"checked: {finding.title}"),
             progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),

@@ -22,7 +22,7 @@ CONVENTION_HELP: Final = (
 
 MISSING_HELP: Final = (
     "What a hospital lacks, by the task's name; an unknown name lists them. An image that it doesn't "
-    "acquire: cases without it are used, as in jobs whose models learn to do without images. Or a target "
+    "acquire: cases without it are used in jobs whose models learn to do without images. Or a target "
     "that its labels don't distinguish: it trains and scores the others; state --convention as well. They "
     "are missing_inputs and missing_targets of a site's settings."
 )
@@ -49,6 +49,15 @@ Job = Annotated[
 ]
 JobToCheck = Annotated[
     str, typer.Option("--job", help="Job folder, or a name of `consilium jobs list`, to check for.")
+]
+ChangesOfJob = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A setting that differs in the job to come. Repeat it for more.",
+        show_default=False,
+    ),
 ]
 ProjectFile = Annotated[
     Path, typer.Option("--project", metavar="FILE", help="FLARE's project file: who takes part.")

@@ -30,6 +30,11 @@ class DataCode(ProblemCode):
         "files that nothing is known of",
         "If one is an image or a label of a case, name its ending in file_endings; else move it elsewhere.",
     )
+    JOB_DECLINED = error(
+        "job_declined",
+        "the site would decline this job",
+        "Name a job that takes such a hospital with --job, or ask the lead data scientist for one.",
+    )
     NO_USABLE_CASE = error(
         "no_usable_case",
         "no usable case",

@@ -86,40 +86,31 @@ def site_case_format(site: SiteSettings, task: Task, learning: LearningSettings 
     return task.cases
 
 
-def missing_targets_refusal(site: SiteSettings, learning: LearningSettings) -> SiteRefusal | None:
-    """Decline a job whose model can't be trained from labels that lack some targets; None if it can.
+def missing_targets_refusal(
+    site: SiteSettings, learning: LearningSettings, algorithm: AlgorithmSettings | None = None
+) -> SiteRefusal | None:
+    """Decline a job that has no use for labels that lack some targets; None if it has.
+
+    Either its model needs all targets, or only sums over all sites leave the sites, and those of scores are
+    of the same sites for every target.
 
     Args:
         site: What the hospital decides.
         learning: What the job decides.
+        algorithm: What it decides about its algorithm; None where that isn't known.
     """
     missing = site.missing_targets_of(get_task(learning.task))
-    if not missing or learning.accepts_missing_targets:
+    if not missing:
+        return None
+    if not learning.accepts_missing_targets:
+        why = "this job's model needs all targets"
+    elif algorithm is not None and algorithm.sums_reports:
+        why = "the sums of this job's secure aggregation are of sites that have all targets"
+    else:
         return None
     return SiteRefusal(
-        f"its labels lack {' and '.join(missing)}, and this job's model needs all targets",
-        code=RefusalCode.MISSING_TARGETS,
+        f"its labels lack {' and '.join(missing)}, and {why}", code=RefusalCode.MISSING_TARGETS
     )
-
-
-def require_whole_sums(site: SiteSettings, learning: LearningSettings, algorithm: AlgorithmSettings) -> None:
-    """Decline a job in which only sums over all sites leave, if this site has no scores of some targets.
-
-    Args:
-        site: What the hospital decides.
-        learning: What the job decides.
-        algorithm: What it decides about its algorithm.
-
-    Raises:
-        SiteRefusal: It is such a job: its sums of scores are of the same sites for every target.
-    """
-    missing = site.missing_targets_of(get_task(learning.task))
-    if missing and algorithm.sums_reports:
-        raise SiteRefusal(
-            f"its labels lack {' and '.join(missing)}, and the sums of this job's secure aggregation are of "
-            "sites that have all targets",
-            code=RefusalCode.MISSING_TARGETS,
-        )
 
 
 def missing_inputs_refusal(

@@ -87,11 +87,12 @@ def _assess_site(site: SiteSettings, job: ExportedJob, progress: Progress, *, ke
         cohort = read_site_cohort(site, case_format, index=index, progress=progress)
         known = recall_site_cohort(cohort, site, case_format, index=index, folders=folders)
         checked = known or CheckedCohort(cohort, ())
-        expected = expect_role(checked, site, job.learning)
+        expected = expect_role(checked, site, job.learning, job.algorithm)
     except (ConfigurationError, DataError, OSError) as error:
         return _Site(trains=False, seen=f"{error}")
     labeled = [case for case in checked.cohort.cases if case.labeled]
     cases = f"{counted(len(labeled), 'labeled case')} of {counted(count_patients(labeled), 'patient')}"
     if expected.can == "train":
         return _Site(trains=True, seen=f"it can train, with {cases}")
-    return _Site(trains=False, seen=f"{expected.refusal} ({cases}, some of them to validate or test on)")
+    why = expected.refusal.public_reason if expected.refusal else f"it can only {expected.can}"
+    return _Site(trains=False, seen=f"{why} ({cases}, some of them to validate or test on)")

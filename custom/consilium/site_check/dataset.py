@@ -15,10 +15,12 @@ from consilium.data.problem_code import known_codes
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role
+from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.participant.case_admission import site_case_format
-from consilium.participant.patient_selection import describe_sets, describe_withheld, lack_of_patients
+from consilium.participant.patient_selection import describe_sets, lack_of_patients
 from consilium.participant.site_cases import left_out_by_code, read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
+from consilium.site_check.admitting_jobs import LACKS, describe_admitting_jobs
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state
 from consilium.tasks import get_task
@@ -41,12 +43,22 @@ _SCORES = (
 
 
 def check_dataset(
-    site: SiteSettings, learning: LearningSettings, *, progress: Progress | None = None
+    site: SiteSettings,
+    learning: LearningSettings,
+    algorithm: AlgorithmSettings | None = None,
+    *,
+    progress: Progress | None = None,
 ) -> tuple[list[SiteFinding], Cohort | None]:
     """Read the folder's names and labels, and recall what an earlier check of its images found.
 
     Images are not looked at here. Where `consilium check` or a job has looked at every case as it is now, the
     counts are those that training would see.
+
+    Args:
+        site: What the hospital decides.
+        learning: What the job decides about training.
+        algorithm: What it decides about its algorithm; None where that isn't known.
+        progress: Called with each label that was read.
 
     Returns:
         The findings, and the cohort if the folder as a whole can be used.
@@ -80,18 +92,25 @@ def check_dataset(
             details=[str(error)],
         )
         return [failure, labels], cohort
-    if checked is not None:
-        return [_evaluate_checked(checked, site, learning), labels], checked.cohort
-    return [_evaluate_unchecked(cohort, site, learning), labels], cohort
+    known = checked or CheckedCohort(cohort, ())
+    cases = _evaluate_cases(known, site, learning, algorithm, looked_at=checked is not None)
+    return [cases, labels], known.cohort
 
 
-def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
-    """Assess cases that were read: nothing else is left out by a job."""
+def _evaluate_cases(
+    checked: CheckedCohort,
+    site: SiteSettings,
+    learning: LearningSettings,
+    algorithm: AlgorithmSettings | None,
+    *,
+    looked_at: bool,
+) -> SiteFinding:
+    """Assess cases as a job would. Images that were not looked at may leave more of them out, never fewer."""
     cohort = checked.cohort
-    seen = f"{_describe(cohort, learning)}; every case was checked"
-    data, named = _count(cohort, checked=True), _name(cohort)
+    seen = f"{_describe(cohort, learning)}; {'every case was checked' if looked_at else 'images NOT checked'}"
+    data, named = _count(cohort, checked=looked_at), _name(cohort)
     try:
-        expected = expect_role(checked, site, learning)
+        expected = expect_role(checked, site, learning, algorithm)
     except DataError as error:
         return CASES.failed(
             f"{seen}. The site's register of patients can't be used",
@@ -99,51 +118,47 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
             details=[str(error)],
             data=data,
         )
-    if expected.can == "train":
+    if expected.refusal is not None and expected.can == "nothing":
+        # Not the whole refusal, whose details name cases.
+        seen = f"{seen}. A job would be declined: {expected.refusal.public_reason}"
+        other = [] if expected.refusal.code not in LACKS else [describe_admitting_jobs(site, learning.task)]
+        return CASES.failed(seen, _remedy(cohort, *other), data=data, cases=named)
+    steps = [] if looked_at else [*_CHECK]
+    if expected.can == "train" and looked_at:
         seen = f"{seen}. {describe_sets(*expected.patients, expected.withheld)}"
-    if expected.held_back:
-        seen = f"{seen}; {expected.held_back} held back from evaluation (docs/privacy.md)"
-    if expected.can == "nothing":
-        return CASES.failed(
-            f"{seen}. A job would be declined: {expected.refusal}", _remedy(cohort), data=data, cases=named
-        )
+    elif expected.withheld:
+        seen = f"{seen}. {expected.withheld}"
     if expected.can == "evaluate" and site.role == "trains":
         lack = lack_of_patients(site, _labeled_patients(cohort))
-        return CASES.warning(f"{seen}. {lack}" if lack else seen, _remedy(cohort), data=data, cases=named)
-    if expected.withheld:
-        return CASES.warning(seen, _remedy(cohort, _SCORES), data=data, cases=named)
-    if cohort.problems:
-        return CASES.warning(seen, _remedy(cohort), data=data, cases=named)
-    return CASES.ok(seen, data=data)
+        seen = f"{seen}. {lack}" if lack else seen
+    elif expected.withheld:
+        steps.append(_SCORES)
+    elif looked_at and not cohort.problems:
+        return CASES.ok(_add_held_back(seen, expected.held_back), data=data)
+    details = [] if looked_at else [_check_command(site, learning)]
+    seen = _add_held_back(seen, expected.held_back) if looked_at else seen
+    return CASES.warning(seen, _remedy(cohort, *steps), details=details, data=data, cases=named)
 
 
-def _evaluate_unchecked(cohort: Cohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
-    """Assess cases by their names and labels; images may leave more of them out."""
-    seen, remedy = f"{_describe(cohort, learning)}; images NOT checked", _remedy(cohort, *_CHECK)
-    data, named = _count(cohort, checked=False), _name(cohort)
-    details = [f"consilium check {shlex.quote(str(site.dataset))}"]
+def _add_held_back(seen: str, count: int) -> str:
+    return f"{seen}; {count} held back from evaluation (docs/privacy.md)" if count else seen
+
+
+def _check_command(site: SiteSettings, learning: LearningSettings) -> str:
+    """Return the command that looks at the images, as the site's settings describe its folder."""
+    command = f"consilium check {shlex.quote(str(site.dataset))}"
     if site.label_convention:
-        details[0] += f" --convention {site.label_convention}"
+        command += f" --convention {site.label_convention}"
     if site.patients_file:
-        details[0] += f" --patients {shlex.quote(str(site.patients_file))}"
+        command += f" --patients {shlex.quote(str(site.patients_file))}"
     for role, endings in site.file_endings.items():
-        details[0] += "".join(f" --file-ending {shlex.quote(f'{role}={ending}')}" for ending in endings)
+        command += "".join(f" --file-ending {shlex.quote(f'{role}={ending}')}" for ending in endings)
     lacking = (*site.missing_inputs, *site.missing_targets_of(get_task(learning.task)))
-    details[0] += "".join(f" --missing {name}" for name in lacking)
-    patients = _labeled_patients(cohort)
-    if not patients:
-        return CASES.failed(seen, _remedy(cohort), data=data, cases=named)
-    if site.role == "trains" and (lack := lack_of_patients(site, patients)):
-        seen = f"{seen}. {lack}"
-    elif site.role == "trains" and (withheld := _expect_withheld(site, learning, patients)):
-        seen, remedy = f"{seen}. {withheld}", f"{remedy} {_SCORES}"
-    return CASES.warning(seen, remedy, details=details, data=data, cases=named)
-
-
-def _expect_withheld(site: SiteSettings, learning: LearningSettings, patients: int) -> str:
-    """Say that a site that has not split any patients yet would send no score; "" if it would."""
-    test, validation = site.set_shares.sizes(patients)
-    return describe_withheld(site, get_task(learning.task), validation, test)
+    command += "".join(f" --missing {name}" for name in lacking)
+    if site.missing_inputs and learning.accepts_missing_inputs:  # else their images are not looked at
+        setting = learning.missing_inputs_setting
+        command += f" --set learning.{setting}={getattr(learning, setting):g}"
+    return command
 
 
 def _describe(cohort: Cohort, learning: LearningSettings) -> str:

@@ -18,7 +18,14 @@ from consilium.data.files import require_outside
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, disk_need
+from consilium.participant.case_admission import (
+    missing_inputs_refusal,
+    missing_targets_refusal,
+    site_case_format,
+)
+from consilium.participant.site_settings import SiteSettings
 from consilium.report.data_check.page import DataCheck
+from consilium.site_check.admitting_jobs import describe_admitting_jobs
 from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
 from consilium.tasks.partial_labels import check_missing_targets
@@ -86,23 +93,21 @@ def check_folder(
         progress: Called with each case.
 
     Raises:
-        ConfigurationError: An image or a target is none of the task's, the job's model needs all targets,
-            `state` is in the dataset or can't be written, or `accepted` can't be used.
+        ConfigurationError: An image or a target is none of the task's, `state` is in the dataset or can't be
+            written, or `accepted` can't be used.
     """
     state = state or default_state()
     require_outside(state, folder, "--state")
     accepted_findings = AcceptedFindings.read(accepted)
     task = get_task(job.learning.task)
-    case_format = task.cases
     check_missing_targets(task.targets, missing_targets)
-    if missing_targets and not job.learning.accepts_missing_targets:
-        raise ConfigurationError(
-            f"A site whose labels lack {' and '.join(missing_targets)} declines {job.name}: its model needs "
-            "all targets."
-        )
-    missing = tuple(one.name for one in task.targets if one.name in missing_targets)
     if missing_inputs:
-        case_format = case_format.lacking(missing_inputs)
+        task.cases.lacking(missing_inputs)  # checks the names
+    site = SiteSettings(dataset=folder).model_copy(
+        update={"missing_inputs": tuple(missing_inputs), "missing_targets": tuple(missing_targets)}
+    )
+    missing = site.missing_targets_of(task)
+    case_format = site_case_format(site, task, job.learning)
     index = SourceIndex(state)
     try:
         cohort = read_cohort(
@@ -131,8 +136,22 @@ def check_folder(
             f"Findings can't be kept in {state} ({error}). Name another folder with --state."
         ) from error
     against_job = case_format.checks.against_job(checked.checks, job.learning)
-    findings = (*_whole_folder(checked, job, state), *checked.findings, *against_job)
+    whole = (*_declined(checked, site, job), *_whole_folder(checked, job, state))
+    findings = (*whole, *checked.findings, *against_job)
     return DataCheck(folder, job.name, task.name, findings, checked, missing)
+
+
+def _declined(checked: CheckedCohort, site: SiteSettings, job: SiteJob) -> Iterator[Finding]:
+    """Say that a site would decline the job for what it lacks, and which jobs it would not."""
+    refusal = missing_targets_refusal(site, job.learning, job.algorithm) or missing_inputs_refusal(
+        checked, site, job.learning
+    )
+    if refusal is not None:
+        detail = (
+            f"{job.name} would be declined: {refusal.public_reason}. "
+            f"{describe_admitting_jobs(site, job.learning.task)}"
+        )
+        yield Finding(code=DataCode.JOB_DECLINED, case_id=None, detail=detail)
 
 
 def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator[Finding]:

@@ -21,8 +21,9 @@ from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.device import process_count
 from consilium.participant.site_settings import SiteSettings
 from consilium.privacy.promise import PrivacyPromise
-from consilium.recipes.exported_job import job_kind, read_exported_job
+from consilium.recipes.exported_job import changed_job, job_kind, read_exported_job, read_recipe
 from consilium.recipes.job_folder import job_folder
+from consilium.settings import apply_changes
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.registry import only_listed_tasks
 
@@ -80,22 +81,32 @@ class SiteJob:
         return float(get_resource_manager_spec(dict(self.meta), site_name).get("mem_per_gpu_in_GiB", 0))
 
 
-def load_site_job(name_or_folder: str, *, listed: Collection[str] | None = None) -> SiteJob:
+def load_site_job(
+    name_or_folder: str,
+    *,
+    listed: Collection[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> SiteJob:
     """Read what a job asks of a site.
 
     Args:
         name_or_folder: The folder of an exported job, or a name of `consilium jobs list`.
         listed: Tasks of other packages that the site's policy lists: no other package is imported. None for
             any that is installed.
+        changes: Dotted names of settings to values that differ in the job to come.
 
     Raises:
-        ConfigurationError: If it is neither, or the job can't be used or trains nothing.
+        ConfigurationError: If it is neither, a setting can't be used, or the job trains nothing.
     """
     with (
         only_listed_tasks(listed) if listed is not None else nullcontext(),
         job_folder(name_or_folder) as folder,
     ):
-        return _read(folder)
+        if not changes:
+            return _read(folder)
+        values = apply_changes(read_recipe(folder).settings.model_dump(mode="json"), changes)
+        with changed_job(folder, values) as changed:
+            return _read(changed)
 
 
 def _read(folder: Path) -> SiteJob:

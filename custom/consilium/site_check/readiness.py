@@ -145,7 +145,7 @@ def _check_machine(
         yield GPU_MEMORY.skipped(why)
         yield SHARED_MEMORY.skipped(why)
     else:
-        findings, cohort = check_dataset(site, job.learning, progress=progress)
+        findings, cohort = check_dataset(site, job.learning, job.algorithm, progress=progress)
         yield from findings
         yield check_capacity(kit, job)
         yield check_gpu_memory(kit, site, job)

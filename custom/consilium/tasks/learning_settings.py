@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import ClassVar, get_args
 
 from pydantic import Field, model_validator
 from typing_extensions import Self
@@ -55,6 +55,9 @@ class LearningSettings(Settings):
     def networks(cls) -> tuple[str, ...]:
         """Return the names of the task's networks."""
         return get_args(cls.model_fields["network"].annotation)
+
+    missing_inputs_setting: ClassVar[str] = ""
+    """The setting with which, above 0, a model learns to do without some images; "" for a task that can't."""
 
     @property
     def accepts_missing_inputs(self) -> bool:

@@ -29,6 +29,28 @@ def test_a_folder_with_a_bad_case_says_what_to_do_and_names_nobody_unless_asked(
     assert "rossi-1961: " in out
 
 
+def test_more_left_out_than_a_site_tolerates_by_default_is_said(check, hospital):
+    damage(hospital)
+    assert "job would be declined" not in check(hospital.folder)[1].replace("; a job would be declined", "")
+    Hospital(hospital.folder).brats("smith", without=("t1",))
+    code, out, _ = check(hospital.folder)
+    assert code == 1
+    assert "a job would be declined: more than 50% of the cases would be left out" in " ".join(out.split())
+
+
+def test_an_image_that_a_hospital_lacks_is_declined_by_jobs_that_do_not_learn_to_do_without(check, tmp_path):
+    hospital = Hospital(tmp_path / "data")
+    for name in ("mueller", "rossi"):
+        hospital.brats(name, without=("t1",))
+    code, out, _ = check(hospital.folder, "--missing", "t1")
+    assert code == 2
+    assert "brain_tumor_fedprox, " in out
+    assert "each with learning.modality_dropout above 0" in " ".join(out.split())
+    code, out, _ = check(hospital.folder, "--missing", "t1", "--set", "learning.modality_dropout=0.2")
+    assert code == 0
+    assert "ready: 2 cases of 2 patients used" in out
+
+
 def test_json_has_counts_by_code_and_no_id_or_path(check, hospital):
     damage(hospital)
     code, out, _ = check(hospital.folder, "--json")

@@ -10,7 +10,7 @@ from consilium.federation.site.assessment import assess
 from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.network_state import initial_weights
 from consilium.learning.schedule import Schedule
-from consilium.participant.case_admission import missing_targets_refusal, require_whole_sums
+from consilium.participant.case_admission import missing_targets_refusal
 from consilium.participant.evaluation_data import prepare_evaluation
 from consilium.participant.participant import Participant
 from consilium.participant.site_cases import examine_cases
@@ -81,10 +81,10 @@ def test_an_evaluation_of_models_is_declined(without_et):
 
 
 def test_sums_of_all_sites_are_declined(without_et):
-    require_whole_sums(without_et, LEARNING, parse_algorithm({"name": "fedavg"}))
-    with pytest.raises(SiteRefusal, match="lack et, and the sums") as refused:
-        require_whole_sums(without_et, LEARNING, parse_algorithm({"name": "secagg_fedavg"}))
-    assert refused.value.code is RefusalCode.MISSING_TARGETS
+    assert missing_targets_refusal(without_et, LEARNING, parse_algorithm({"name": "fedavg"})) is None
+    refusal = missing_targets_refusal(without_et, LEARNING, parse_algorithm({"name": "secagg_fedavg"}))
+    assert refusal.code is RefusalCode.MISSING_TARGETS
+    assert "lack et, and the sums" in refusal.public_reason
 
 
 def test_such_a_hospital_is_in_no_pooled_model(without_et):

@@ -6,6 +6,7 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.dataset import check_dataset
 from consilium.site_check.finding import Status
 from consilium.site_check.folder import check_folder, default_state
+from consilium.site_check.job import load_site_job
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 
@@ -189,10 +190,54 @@ def test_cases_without_an_image_count_once_the_hospital_agreed_and_the_job_can_u
     learning = job.learning.model_copy(update={"modality_dropout": 0.2})
     (cases, _), _ = check_dataset(site, learning)
     assert cases.data["labeled"] == 3
-    assert cases.details == (f"consilium check {hospital.folder} --missing t1",)
+    command = f"consilium check {hospital.folder} --missing t1 --set learning.modality_dropout=0.2"
+    assert cases.details == (command,)
     assert check_dataset(site, job.learning)[0][0].data["labeled"] == 0
-    assert check_folder(hospital.folder, job, state=state, missing_inputs=["t1"]).verdict == "ready"
-    assert check_folder(hospital.folder, job, state=state).verdict == "not_usable"
+    learns = load_site_job("brain_tumor_fedavg", changes={"learning.modality_dropout": 0.2})
+    assert check_folder(hospital.folder, learns, state=state).verdict == "not_usable"
+    assert check_folder(hospital.folder, learns, state=state, missing_inputs=["t1"]).verdict == "ready"
+    assert check_dataset(site, learning)[0][0].data["checked"] is True  # by this command
+
+
+def test_a_declined_job_fails_before_and_after_images_were_looked_at_and_names_no_case(
+    hospital, job, state, refused, tmp_path
+):
+    for name in ("mueller", "rossi", "smith"):
+        hospital.brats(name, without=("t1",))
+    site = SiteSettings(
+        dataset=hospital.folder, missing_inputs=("t1",), min_training_patients=1, state_dir=tmp_path / "state"
+    )
+    for _ in range(2):
+        cases = check_dataset(site, job.learning, job.algorithm)[0][0]
+        refused(cases, "this job's model doesn't learn to do without", "learning.modality_dropout above 0")
+        assert not any(name in f"{cases.seen}{cases.remedy}" for name in ("mueller", "rossi", "smith"))
+        check_folder(hospital.folder, job, state=state, missing_inputs=["t1"])
+
+
+def test_too_few_patients_and_too_many_left_out_fail_before_images_were_looked_at(
+    hospital, checked_data, refused
+):
+    for name in ("a", "b"):
+        hospital.brats(name)
+    refused(checked_data(min_training_patients=3)[0][0], "A job would be declined: its update", "add labels")
+    for name in ("c", "d", "e"):
+        hospital.brats(name, without=("t2",))
+    refused(checked_data()[0][0], "A job would be declined: more than 50%", "Add the missing image")
+
+
+def test_labels_without_a_region_fail_a_job_of_secure_aggregation(hospital, state, refused, tmp_path):
+    for name in ("a", "b", "c"):
+        hospital.brats(name, (0, 1, 2))
+    site = SiteSettings(
+        dataset=hospital.folder,
+        missing_targets=("et",),
+        label_convention="brats-2018",
+        min_training_patients=1,
+        state_dir=tmp_path / "state",
+    )
+    sums = load_site_job("brain_tumor_fedavg_secagg")
+    cases = check_dataset(site, sums.learning, sums.algorithm)[0][0]
+    refused(cases, "its labels lack et, and the sums", "Jobs that take this hospital: brain_tumor_fedavg,")
 
 
 def test_labels_without_a_region_are_asked_about_and_stated_once_the_hospital_agreed(hospital, job, tmp_path):

@@ -16,6 +16,7 @@ from consilium.data.checks import CheckedCohort, Severity
 from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.federation.versions import component_versions
+from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.participant.case_admission import (
     left_out_reason,
     missing_inputs_refusal,
@@ -143,7 +144,11 @@ def assess(
 
 
 def assess_ability(
-    checked: CheckedCohort, site: SiteSettings, learning: LearningSettings, register: PatientRegister
+    checked: CheckedCohort,
+    site: SiteSettings,
+    learning: LearningSettings,
+    register: PatientRegister,
+    algorithm: AlgorithmSettings | None = None,
 ) -> tuple[Ability, SiteRefusal | None]:
     """Return a site's role with its cases, and the reason for limits, as in `prepare_site`.
 
@@ -152,9 +157,12 @@ def assess_ability(
         site: What the hospital decides.
         learning: What the job to come decides.
         register: The site's; nothing is decided in it.
+        algorithm: What the job decides about its algorithm; None where that isn't known.
     """
     labeled = _labeled(checked)
-    declined = missing_targets_refusal(site, learning) or missing_inputs_refusal(checked, site, learning)
+    declined = missing_targets_refusal(site, learning, algorithm) or missing_inputs_refusal(
+        checked, site, learning
+    )
     if declined is not None:
         return "nothing", declined
     if not labeled:
@@ -198,19 +206,25 @@ class ExpectedRole:
     withheld: str
 
 
-def expect_role(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> ExpectedRole:
+def expect_role(
+    checked: CheckedCohort,
+    site: SiteSettings,
+    learning: LearningSettings,
+    algorithm: AlgorithmSettings | None = None,
+) -> ExpectedRole:
     """Return a site's expected role in a job, without storing decisions.
 
     Args:
         checked: What is known of its cases.
         site: What the hospital decides.
         learning: What the job decides.
+        algorithm: What it decides about its algorithm; None where that isn't known.
 
     Raises:
         DataError: If the site's register of patients can't be read.
     """
     register = read_register(site, checked.cohort.patients.examinations)
-    can, refusal = assess_ability(checked, site, learning, register)
+    can, refusal = assess_ability(checked, site, learning, register, algorithm)
     task = get_task(learning.task)
     selected = select_cases(register.copy(), site, _labeled(checked), task)
     sets = (selected.train, selected.validation.cases, selected.test.cases)

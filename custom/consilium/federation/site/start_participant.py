@@ -12,7 +12,7 @@ from consilium.data.case_format import Progress
 from consilium.data.files import private_folder
 from consilium.federation.site.training_folder import training_folder
 from consilium.learning.algorithms.base import AlgorithmSettings
-from consilium.participant.case_admission import require_whole_sums
+from consilium.participant.case_admission import missing_targets_refusal
 from consilium.participant.hospital_payments import HospitalPayments, require_coverable
 from consilium.participant.participant import Participant
 from consilium.participant.privacy_payments import PrivacyPayments, require_offer
@@ -60,7 +60,9 @@ def start_participant(
     """
     require_offer(site, algorithm, sites=min_sites)
     require_coverable(site, algorithm)
-    require_whole_sums(site, learning, algorithm)
+    declined = missing_targets_refusal(site, learning, algorithm)
+    if declined is not None:
+        raise declined
     data = prepare_site(site, learning, run=str(run), name=name, progress=progress, cancelled=cancelled)
     begun_as = run if isinstance(run, str) and is_valid_job_id(run) else job
     payments = PrivacyPayments(site, data, learning, algorithm, job=job, run=begun_as)

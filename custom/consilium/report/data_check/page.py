@@ -15,6 +15,7 @@ from consilium.data.checks import CheckedCohort, Finding, Severity
 from consilium.data.codes import DataCode
 from consilium.data.files import readable
 from consilium.data.problem_code import ProblemCode
+from consilium.participant.case_admission import left_out_reason
 from consilium.participant.patient_selection import describe_sets, describe_withheld, lack_of_patients
 from consilium.participant.site_settings import SiteSettings
 from consilium.report.chart_style import DARK, LIGHT
@@ -160,9 +161,11 @@ class DataCheck:
     def sets(self) -> str:
         """The sets that a site makes of its patients by default, in words; "" without labels."""
         patients = self.labeled_patients
-        if not patients:
+        if not patients or self.checked is None:
             return ""
         site = SiteSettings(dataset=self.folder)
+        if refused := left_out_reason(self.checked, site):
+            return f"With the default settings of a site, a job would be declined: {refused}"
         test, validation = site.set_shares.sizes(patients)
         withheld = describe_withheld(site, get_task(self.task), validation, test)
         said = describe_sets(patients - test - validation, validation, test, withheld)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class BrainTumorSettings(SegmentationSettings):
         description="Probability with which a training patch shows nothing of a modality; never all of them. "
         "Above 0, cases without some modalities are used, and can be predicted.",
     )
+
+    missing_inputs_setting: ClassVar[str] = "modality_dropout"
 
     @property
     def accepts_missing_inputs(self) -> bool:
