@@ -31,7 +31,7 @@ test: test-quick
 
 # One test process per core, each with one thread: more fight for the cores. A tenth of the random examples.
 test-quick: $(STAMP)
-	CONSILIUM_FUZZ=0.1 OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not integration and not drill and not long' \
+	CONSILIUM_FUZZ=0.1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit -m 'not integration and not drill and not long' \
 		--numprocesses auto --dist loadscope
 
 # What repeats a path that `make test` has gone: more cases, algorithms, interruptions, random examples, real patients.

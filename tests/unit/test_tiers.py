@@ -38,6 +38,14 @@ def test_drills_are_by_themselves():
     assert [one for one in TIERS if selects(one, {"drill"})] == ["drills"]
 
 
+@pytest.mark.parametrize("folder", ["integration", "drills"])
+def test_what_is_no_unit_test_is_marked_in_its_module(folder):
+    """`make test-quick` reads the unit tests alone."""
+    modules = sorted((ROOT / "tests" / folder).rglob("test_*.py"))
+    assert len(modules) > 8
+    assert [path.name for path in modules if not re.search(r"(?m)^pytestmark = ", path.read_text())] == []
+
+
 def test_ci_runs_all_but_the_drills():
     steps = re.findall(r"(?m)^make (\S+)", (ROOT / ".ci/run").read_text())
     assert steps.index("test") < steps.index("test-long")

@@ -81,6 +81,7 @@ def test_processes_that_never_start_are_no_fault_of_the_cases(pools, run):
     assert made == [2, 1, 1]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("ended", [{1}, {1, 2}])
 def test_a_process_that_ends_before_it_answers_costs_no_case(pools, run, ended):
     pools(lambda number: number in ended)

@@ -18,6 +18,8 @@ REPOSITORY = Path(__file__).parents[3]
 FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
 
 pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.long,
     pytest.mark.real_data,
     pytest.mark.skipif(
         not FOLDER.is_dir(), reason=f"no real patients in {FOLDER}: set CONSILIUM_REAL_DATA to their folder"

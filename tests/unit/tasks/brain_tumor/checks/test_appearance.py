@@ -105,6 +105,7 @@ def test_two_visits_of_a_declared_patient_may_look_alike(archive):
     assert found == ["possible_same_examination"] * 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real patients in {REAL}: set CONSILIUM_REAL_DATA")
 def test_real_patients_look_like_themselves_turned_and_like_nobody_else():
     heads = [head for name in ("msd_task01", "tcga_lgg") for head in views(REAL / name)]

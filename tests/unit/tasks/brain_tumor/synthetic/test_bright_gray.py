@@ -1,12 +1,14 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 
 from consilium.tasks.brain_tumor.synthetic.bright_gray import brighten_gray
 from consilium.tasks.brain_tumor.synthetic.head import Head
 from consilium.tasks.brain_tumor.synthetic.tumor import Tumor
 
 
+@pytest.mark.long
 def test_limbic_cortex_is_brighter_than_the_rest_in_most_patients(
     grown: Sequence[tuple[Head, Tumor]],
 ) -> None:

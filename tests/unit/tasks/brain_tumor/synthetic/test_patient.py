@@ -78,7 +78,10 @@ def test_thick_slices_blur_along_z_only(first_patients: dict[str, Patient]) -> N
     assert ratio["dahlia"] < 0.9 * ratio["aster"], ratio
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.0, []), (0.5, [1]), (0.7, [1, 2])])
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.5, [1]), *(pytest.param(*one, marks=pytest.mark.long) for one in ((0.0, []), (0.7, [1, 2])))],
+)
 def test_missing_et_is_dealt_out_exactly(atlas: Atlas, share: float, expected: list[int]) -> None:
     hospital = HospitalSpec(name="elder", layout=CaseLayout.BRATS_2021, cases=3, missing_et=share)
     without = [

@@ -83,6 +83,7 @@ def test_gliosis_and_a_thin_line_of_scar_lie_around_a_cavity(operations: list[Op
     assert any(lit)
 
 
+@pytest.mark.long
 def test_a_cavity_is_dark_on_flair_and_bright_on_t2(atlas: Atlas) -> None:
     for demo in DEMO_COHORT.hospitals:
         plain, operated = (
@@ -97,7 +98,13 @@ def test_a_cavity_is_dark_on_flair_and_bright_on_t2(atlas: Atlas) -> None:
         assert np.median(images["t2"][cavity]) > 1.4 * np.median(images["t2"][healthy]), demo.name
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.0, []), (0.5, [1, 3]), (1.0, [0, 1, 2, 3])])
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.5, [1, 3]),
+        *(pytest.param(*one, marks=pytest.mark.long) for one in ((0.0, []), (1.0, [0, 1, 2, 3]))),
+    ],
+)
 def test_only_a_share_of_patients_is_operated_on(atlas: Atlas, share: float, expected: list[int]) -> None:
     """The others are the patients of a hospital without operations, voxel by voxel."""
     hospital = HospitalSpec(name="elder", layout=CaseLayout.BRATS_2021, cases=4, resected=share)

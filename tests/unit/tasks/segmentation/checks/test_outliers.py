@@ -12,6 +12,7 @@ from tasks.brain_tumor.checks.damage import damages, hot_damages
 from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 STRAY = next(damage for damage in damages() if damage.name == "bright voxels in the background")
+HOT, *MORE_HOT = hot_damages()
 SETTINGS = CASES.preprocessing(3.5)
 
 
@@ -37,7 +38,11 @@ def findings_of(checked, code):
     return [one for one in checked.findings if one.code.value == code]
 
 
-@pytest.mark.parametrize("damage", [*hot_damages(), STRAY], ids=lambda damage: damage.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "damage",
+    [STRAY, HOT, *(pytest.param(one, marks=pytest.mark.long) for one in MORE_HOT)],
+    ids=lambda damage: damage.name.replace(" ", "-"),
+)
 def test_the_brain_keeps_its_contrast_and_the_crop_its_size(damage, two_patients, check):
     healthy = prepared(two_patients)
     damage.apply(two_patients, CASE, OTHER)

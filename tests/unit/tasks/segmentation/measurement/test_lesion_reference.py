@@ -47,6 +47,7 @@ def compare(surface_distance_of, phantoms):
     assert all(count >= len(phantoms) // 10 for count in seen.values()), seen
 
 
+@pytest.mark.long
 def test_scores_are_those_of_the_definition_with_the_library_of_the_challenge():
     library = pytest.importorskip("surface_distance", reason="the extra `dev` has surface-distance")
 
