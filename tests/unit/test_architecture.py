@@ -103,7 +103,9 @@ def test_nothing_but_algorithms_and_recipes_names_an_algorithm():
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         place = path.relative_to(PACKAGE).as_posix()
-        if not MAY_NAME_AN_ALGORITHM.fullmatch(place) and algorithms.search(without_docstrings(path)):
+        if MAY_NAME_AN_ALGORITHM.fullmatch(place) or not algorithms.search(path.read_text()):
+            continue
+        if algorithms.search(without_docstrings(path)):
             found.append(place)
     assert found == []
     assert algorithms.search("FedAvg")

@@ -98,6 +98,7 @@ def test_a_report_renders_where_the_task_is_not_installed(
     assert f"{FINAL['aster']['kappa']:.2f}" in text  # what each hospital reached is in the record
 
 
+@pytest.mark.long
 def test_kappa_is_compared_over_resampled_patients_and_no_patient_has_one() -> None:
     both = pairs(12, better=4)
     gain = measure_gain(both, GRADING)
@@ -176,6 +177,7 @@ def test_where_less_is_better_less_is_a_gain(tmp_path: Path, monkeypatch: pytest
     assert "Error, years" in text
 
 
+@pytest.mark.long
 def test_a_hospital_s_own_status_is_in_the_task_s_metrics() -> None:
     both = pairs(12, better=4)
     status = SiteStatus(
