@@ -7,7 +7,7 @@ from learning.tiny import LEARNING, site
 
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.federation.site.assessment import assess
-from consilium.learning.algorithms import parse_algorithm
+from consilium.learning.algorithms import ALGORITHMS, parse_algorithm
 from consilium.learning.network_state import initial_weights
 from consilium.learning.schedule import Schedule
 from consilium.participant.case_admission import missing_targets_refusal
@@ -22,8 +22,8 @@ from consilium.tasks import get_task
 
 TASK = get_task("brain_tumor")
 WEIGHTS = initial_weights(TASK, LEARNING, 0)
-HEAD = list(WEIGHTS)[-1]
-"""The bias of the last layer: one number for each region."""
+FIRST, *_, HEAD = WEIGHTS
+"""The kernels of the first layer, four channels each, and the bias of the last: a number for each region."""
 
 
 @pytest.fixture
@@ -48,6 +48,40 @@ def test_its_update_leaves_what_finds_the_missing_region(participant):
     change = np.abs(trained[HEAD] - WEIGHTS[HEAD])
     assert change[2] <= 1e-5  # weight decay alone
     assert (change[:2] > 1e-4).all()
+
+
+@pytest.mark.parametrize("name", [one for one in ALGORITHMS if one not in ("dp_sgd", "secagg_fedavg")])
+def test_no_algorithm_moves_what_belongs_to_a_missing_region_or_modality(tmp_path, name):
+    """In the second round a site has moments, a control variate and whatever else it keeps."""
+    settings = site(
+        tmp_path,
+        [],
+        missing_inputs=("t1",),
+        missing_targets=("et",),
+        label_convention="brats-2018",
+        test_fraction=0.2,
+    )
+    for patient in ("P1", "P2", "P3", "P4"):
+        Hospital(settings.dataset).brats(patient, (0, 1, 2), without=("t1",))
+    learning = LEARNING.model_copy(update={"modality_dropout": 0.3})
+    algorithm = parse_algorithm({"name": name})
+    data = prepare_site(settings, learning)
+    participant = Participant(data, learning, settings, algorithm=algorithm, memory=tmp_path / "memory")
+    weights = WEIGHTS
+    for number, of_others in enumerate((0.0, 0.1)):
+        sets = {
+            one: {key: np.full_like(value, of_others) for key, value in WEIGHTS.items()}
+            for one in algorithm.declaration.received
+        }
+        trained = participant.train(weights, Schedule(number, 4), sets=sets).weights
+        change = np.abs(trained[HEAD] - weights[HEAD])
+        assert change[2] <= 1e-5  # weight decay alone
+        assert (change[:2] > 1e-4).all()
+        change = np.abs(trained[FIRST] - weights[FIRST])
+        assert change[:, 0].max() <= 1e-5
+        assert all(change[:, place].max() > 1e-4 for place in (1, 2, 3))
+        weights = {key: trained[key].copy() for key in WEIGHTS}
+    participant.close()
 
 
 @pytest.mark.parametrize("final", [True, False])

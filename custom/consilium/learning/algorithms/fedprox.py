@@ -5,11 +5,14 @@ or many steps moves less far from it. The server's half is that of federated ave
 
 The term's gradient `mu (w - w_t)` is added to that of the loss before clipping. The paper's analysis is for
 plain gradient steps. AdamW divides the sum of both by its moments, so `mu` weighs the term against the loss,
-and is not a rate.
+and is not a rate. A weight that no step of the round has given a gradient has no term: it belongs to
+a target that the site's labels lack or an image that its cases lack, moves by weight decay alone, and AdamW
+would make full steps around the received model of even so small a term.
 
-Costs a copy of the shared parameters in the memory of each training process, and a pass over them in each
-step; no bytes, no state. Excludes nothing: the update is a difference like FedAvg's, so it can be masked. An
-algorithm that clips patients one by one has gradients of its own, and would have to add the term to them.
+Costs a copy of the shared parameters, and a byte for each, in the memory of each training process, and a pass
+over them in each step; no bytes, no state. Excludes nothing: the update is a difference like FedAvg's, so it
+can be masked. An algorithm that clips patients one by one has gradients of its own, and would have to add the
+term to them.
 """
 
 from __future__ import annotations
@@ -46,17 +49,23 @@ class LocalFedProx(LocalAlgorithm):
     def __init__(self, settings: AlgorithmSettings, learning: LearningSettings) -> None:
         super().__init__(settings, learning)
         self._anchor: dict[str, Tensor] = {}
+        self._learned: dict[str, Tensor] = {}
 
     def begin(self, local: LocalRound) -> None:
         """Remember the received model."""
+        import torch
+
         self._anchor = {
             name: parameter.detach().clone()
             for name, parameter in local.network.named_parameters()
             if self.settings.mu and not self.settings.stays(name)
         }
+        self._learned = {name: torch.zeros_like(one, dtype=torch.bool) for name, one in self._anchor.items()}
 
     def after_backward(self, local: LocalRound) -> None:
         """Add the term's gradient."""
         for name, parameter in local.network.named_parameters():
             if name in self._anchor and parameter.grad is not None:
-                parameter.grad.add_(parameter.detach() - self._anchor[name], alpha=self.settings.mu)
+                learned = self._learned[name].logical_or_(parameter.grad != 0)
+                moved = (parameter.detach() - self._anchor[name]).mul_(learned)
+                parameter.grad.add_(moved, alpha=self.settings.mu)

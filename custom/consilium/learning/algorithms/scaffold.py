@@ -16,6 +16,10 @@ Costs twice the bytes in both directions, a pass over the gradients in each step
 site and one at the server. Excludes differential privacy by a limited update, as c_k would have to be limited
 and noised, too. Under secure aggregation c_k has to be masked with the update; only sums of it are needed.
 
+A weight whose gradient was exactly 0 in all of a site's last round is not corrected there: it belongs to a
+target that the site's labels lack or an image that its cases lack. c would be its only gradient, and AdamW
+would make full steps of that.
+
 The first round is that of federated averaging. A site sends c_k itself, not its change, so that c is right
 again after a lost answer or a dropped round.
 """
@@ -74,7 +78,9 @@ class LocalScaffold(LocalAlgorithm):
         for name, parameter in local.network.named_parameters():
             self._total[name] = torch.zeros_like(parameter)
             if self._own:
-                difference = torch.as_tensor(received[name] - self._own[name])
+                own = torch.as_tensor(self._own[name])
+                # What had no gradient in the whole round belongs to a target or an image that the site lacks.
+                difference = (torch.as_tensor(received[name]) - own).masked_fill(own == 0, 0.0)
                 self._correction[name] = difference.to(parameter)
 
     def after_backward(self, local: LocalRound) -> None:
