@@ -27,6 +27,14 @@ def test_the_consortium_has_three_hospitals_with_an_admin_each():
     assert admins == [one["org"] for one in participants if one["type"] == "client"]
 
 
+def test_its_kits_are_made_of_the_parts_of_a_real_federation():
+    """So what a POC survives, a federation of kits from `provision/` survives."""
+    real = PROJECT.parents[1] / "provision/project.yml"
+    builders = [yaml.safe_load(file.read_text())["builders"] for file in (PROJECT, real)]
+    parts = [[one["path"] for one in some] for some in builders]
+    assert parts[0] == parts[1]
+
+
 def test_every_site_gets_its_folder(hospitals, tmp_path):
     project = Project.read(PROJECT).on_this_machine(hospitals, tmp_path / "cache")
     project.write(tmp_path / "project.yml")
