@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ from nvflare.private.fed.utils.fed_utils import fobs_initialize
 
 from consilium.federation.transport.array_pieces import ArrayPieces
 from consilium.federation.transport.set_up import set_up_peer, set_up_server
-from waiting import wait_until
 
 JOB_CELL = "server.job"
 UPDATE = {"w": np.arange(3_000_000, dtype=np.float32)}
@@ -46,11 +46,15 @@ def cell(name: str, url: str, **options: Any) -> Cell:
     """Return a running cell without certificates that has its connection.
 
     Raises:
-        AssertionError: If it has none after a minute.
+        TimeoutError: If it has none after a minute.
     """
     made = Cell(fqcn=name, root_url=url, secure=False, credentials={}, **options)
     made.start()
-    wait_until(made.core_cell.is_backbone_ready, f"{name} is connected", seconds=60)
+    end = time.monotonic() + 60
+    while not made.core_cell.is_backbone_ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{name} is not connected")
+        time.sleep(0.05)
     return made
 
 
