@@ -182,15 +182,17 @@ def test_a_wrong_answer_to_a_question_costs_its_own_site(run, content):
 
     record, _ = run({"evil": ToySite(lie=lie), "north": ToySite(), "south": ToySite()})
     assert record.status == "finished"
-    assert record.rounds[0].questions[GREET]["evil"].outcome == "refused"
-    assert "evil" not in record.rounds[0].sites
+    first = record.rounds[0]
+    assert first.questions[GREET]["evil"].outcome == first.sites["evil"].outcome == "refused"
+    assert first.sites["evil"].report is None, "it was not asked to train"
 
 
 def test_a_site_that_declines_a_question_is_not_asked_to_train(run):
     busy = ToySite(greet=lambda index: index != 1)
     record, _ = run({"busy": busy, "north": ToySite(), "south": ToySite()})
     assert record.status == "finished"
-    assert [("busy" in one.sites) for one in record.rounds] == [True, False, True]
+    assert [one.sites["busy"].outcome for one in record.rounds] == ["trained", "refused", "trained"]
+    assert record.rounds[1].sites["busy"].reason == "it is busy"
 
 
 def test_a_question_without_a_quorum_makes_no_round(run):
