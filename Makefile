@@ -25,7 +25,7 @@ demo: $(STAMP)
 poc: $(STAMP)
 	$(BIN)/consilium poc run
 
-# Every path once. Two at a time, as most start a federation of their own. A group of tests shares one and stays together.
+# Two at a time, as most start a federation of their own. A group of tests shares one and stays together.
 test: test-quick
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'integration and not long' --numprocesses 2 --dist loadscope
 
@@ -34,7 +34,7 @@ test-quick: $(STAMP)
 	CONSILIUM_FUZZ=0.1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/unit -m 'not integration and not drill and not long' \
 		--numprocesses auto --dist loadscope
 
-# What repeats a path that `make test` has gone: more cases, algorithms, interruptions, random examples, real patients.
+# The rest, but for the drills: more algorithms, interruptions, random examples, real patients, and long runs of one command.
 test-long: $(STAMP)
 	CONSILIUM_FUZZ=0.5 OMP_NUM_THREADS=1 $(BIN)/pytest -m 'long or hypothesis' --numprocesses 2 --dist loadscope
 

@@ -15,7 +15,7 @@ from consilium.cli.options import (
     CONVENTION_HELP,
     MISSING_HELP,
     PATIENTS_HELP,
-    ChangesOfJob,
+    Changes,
     FileEndings,
     JobToCheck,
     JsonWithoutCases,
@@ -82,7 +82,7 @@ def check(
     ] = None,
     show_cases: ShowCases = False,
     job: JobToCheck = training_job(),
-    change: ChangesOfJob = None,
+    change: Changes = None,
     convention: Annotated[
         str | None,
         typer.Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.options import ChangesOfJob, JobToCheck, JsonWithoutCases, KitFolder, ShowCases
+from consilium.cli.options import Changes, JobToCheck, JsonWithoutCases, KitFolder, ShowCases
 from consilium.cli.terminal import LOADING, say_json
 from consilium.default_task import training_job
 
@@ -41,7 +41,7 @@ _MARKS = {
 def check_site(
     kit: KitFolder,
     job: JobToCheck = training_job(),
-    change: ChangesOfJob = None,
+    change: Changes = None,
     offline: Annotated[bool, typer.Option("--offline", help="Skip what needs the network.")] = False,
     as_json: JsonWithoutCases = False,
     show_cases: ShowCases = False,

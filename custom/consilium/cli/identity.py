@@ -97,8 +97,8 @@ def list_peers(kit: KitFolder, as_json: Json = False) -> None:
     """List the hospitals that this one pinned, and how many must be left at the end of a sum.
 
     The file is secagg_peers.json in the kit's local/: `min_survivors` is how many hospitals a sum must be of,
-    without a number more than half of all, and `colluding_sites` how many of them may work together with the
-    server.
+    by default more than half of this one and all that it pinned, and `colluding_sites` how many of them may
+    work together with the server.
     """
     from consilium.secagg.identity import format_fingerprint
     from consilium.secagg.peers import PEERS_FILE, PinnedPeers
@@ -128,7 +128,13 @@ def list_peers(kit: KitFolder, as_json: Json = False) -> None:
         if peers.follows_pins and needed > FEWEST_SURVIVORS:
             say(
                 f"jobs of fewer than {needed} continue without {site.site_name}: a sum is of more than half "
-                f"of all that it pinned, unless min_survivors in {PEERS_FILE} is a number",
+                f"of it and all that it pinned, unless min_survivors in {PEERS_FILE} is a number",
+                err=True,
+            )
+        elif peers.allows_two_sums:
+            say(
+                f"min_survivors {peers.policy.min_survivors} lets a malicious server open two sums of a "
+                f"round (docs/secure-aggregation.md); to prevent it: null in {PEERS_FILE}",
                 err=True,
             )
 

@@ -50,15 +50,6 @@ Job = Annotated[
 JobToCheck = Annotated[
     str, typer.Option("--job", help="Job folder, or a name of `consilium jobs list`, to check for.")
 ]
-ChangesOfJob = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="A setting that differs in the job to come. Repeat it for more.",
-        show_default=False,
-    ),
-]
 ProjectFile = Annotated[
     Path, typer.Option("--project", metavar="FILE", help="FLARE's project file: who takes part.")
 ]

@@ -105,6 +105,6 @@ def unmet_demands(policies: Mapping[str, SurvivorPolicy], left: int | None = Non
 
 def _describe(policy: SurvivorPolicy, seen: str) -> str:
     return (
-        f"it demands min_survivors {policy.min_survivors} (by default more than half of all that it pinned) "
+        f"it demands min_survivors {policy.min_survivors} (by default from the number that it pinned) "
         f"and colluding_sites {policy.colluding_sites}, and seen: {seen}"
     )

@@ -29,7 +29,7 @@ class PeerFile(Settings):
     Attributes:
         peers: Other hospitals' names to the fingerprints of their identities.
         min_survivors: Sites that a sum must be of, at least; None: more than half of all hospitals, also
-            if fewer take part (`SurvivorPolicy.most_of`).
+            if fewer take part (`SurvivorPolicy.majority_of`).
         colluding_sites: How many sites may work together with the server and still learn nothing but the sum
             of the others.
     """
@@ -60,6 +60,7 @@ class PinnedPeers:
         fingerprints: The other hospitals' names to the fingerprints of their identities, 32 bytes each.
         policy: How many survivors the site demands.
         follows_pins: Whether the fewest sites of a sum follow from the number of pinned hospitals.
+        allows_two_sums: Whether a number in their place is so low that a server can open two sums of a round.
     """
 
     def __init__(self, content: PeerFile, path: Path) -> None:
@@ -68,12 +69,11 @@ class PinnedPeers:
         self.fingerprints: Mapping[str, bytes] = MappingProxyType(
             {name: parse_fingerprint(text) for name, text in content.peers.items()}
         )
-        self.follows_pins = content.min_survivors is None
-        self.policy = (
-            SurvivorPolicy.most_of(len(content.peers) + 1, content.colluding_sites)
-            if content.min_survivors is None
-            else SurvivorPolicy(min_survivors=content.min_survivors, colluding_sites=content.colluding_sites)
-        )
+        majority = SurvivorPolicy.majority_of(len(content.peers) + 1, content.colluding_sites)
+        chosen = content.min_survivors
+        self.policy = majority if chosen is None else majority.model_copy(update={"min_survivors": chosen})
+        self.follows_pins = chosen is None
+        self.allows_two_sums = self.policy.fewest < majority.fewest
 
     @classmethod
     def read(cls, path: Path) -> PinnedPeers:

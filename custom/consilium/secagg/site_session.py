@@ -67,6 +67,9 @@ class SiteSession:
             sum of the same subject is opened for the same survivors and parameters only. It holds a resumed
             job with another id to what was opened before.
         random: Source of random bytes; another one is for test vectors only.
+
+    Attributes:
+        policy: How many survivors it demands.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class SiteSession:
         self._site = site
         self._identity = identity
         self._fingerprints = {**peers, site: identity.fingerprint}
-        self._policy = policy
+        self.policy = policy
         self._memory = memory
         self._subjects = [digest_statement("subject", context.job, context.round)]
         if subject is not None:
@@ -183,7 +186,7 @@ class SiteSession:
             channel_key=public_key(self._keys.channel_key),
             mask_key=public_key(self._keys.mask_key),
             self_commitment=commit_secret(self._context, self._site, self._keys.self_secret),
-            policy=self._policy,
+            policy=self.policy,
             signature=bytes(64),
         )
         return unsigned.model_copy(update={"signature": self._identity.sign(unsigned.statement)})

@@ -52,7 +52,7 @@ class SurvivorPolicy(BaseModel):
         return self.fewest - self.colluding_sites
 
     @classmethod
-    def most_of(cls, hospitals: int, colluding_sites: int = 0) -> SurvivorPolicy:
+    def majority_of(cls, hospitals: int, colluding_sites: int = 0) -> SurvivorPolicy:
         """Return the policy by which a sum is of more than half of all hospitals, also if fewer take part.
 
         A server that chooses other sites in each attempt then can't open two sums of one round: more than
@@ -63,11 +63,11 @@ class SurvivorPolicy(BaseModel):
             colluding_sites: How many of them may work together with the server.
 
         Example:
-            >>> SurvivorPolicy.most_of(10).threshold(7), SurvivorPolicy().threshold(7)
+            >>> SurvivorPolicy.majority_of(10).threshold(7), SurvivorPolicy().threshold(7)
             (6, 4)
         """
         return cls(
-            min_survivors=max(FEWEST_SURVIVORS, _most_of(hospitals, colluding_sites)),
+            min_survivors=max(FEWEST_SURVIVORS, _majority(hospitals, colluding_sites)),
             colluding_sites=colluding_sites,
         )
 
@@ -87,7 +87,7 @@ class SurvivorPolicy(BaseModel):
             >>> SurvivorPolicy(colluding_sites=3).threshold(10)
             7
         """
-        return max(self.fewest, _most_of(sites, self.colluding_sites))
+        return max(self.fewest, _majority(sites, self.colluding_sites))
 
 
 def strictest_threshold(policies: Iterable[SurvivorPolicy], sites: int) -> int:
@@ -95,6 +95,6 @@ def strictest_threshold(policies: Iterable[SurvivorPolicy], sites: int) -> int:
     return max(policy.threshold(sites) for policy in policies)
 
 
-def _most_of(sites: int, colluding: int) -> int:
+def _majority(sites: int, colluding: int) -> int:
     """Two sets of so many have more than the colluding sites in common."""
     return (sites + colluding) // 2 + 1

@@ -1,28 +1,35 @@
-"""Jobs of the catalog that a hospital can take part in which lacks an image, or a target in its labels."""
+"""What a hospital that lacks an image, or a target in its labels, can do about a declined job."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from consilium.errors import RefusalCode
+from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.case_admission import missing_targets_refusal
 from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, task_jobs
 from consilium.recipes.training import TrainingSettings
 from consilium.tasks import get_task
+from consilium.tasks.learning_settings import LearningSettings
 
 LACKS: Final = frozenset({RefusalCode.MISSING_INPUTS, RefusalCode.MISSING_TARGETS})
 """Reasons to decline a job for what a hospital lacks, where another job may take it."""
 
 
-def describe_admitting_jobs(site: SiteSettings, task_name: str) -> str:
-    """Say which training jobs of the catalog take a hospital with what it lacks, and with which setting.
+def describe_admitting_jobs(refusal: SiteRefusal, site: SiteSettings, learning: LearningSettings) -> str:
+    """State which training jobs of the catalog take a hospital with what it lacks, and with which setting.
 
     Args:
+        refusal: Why a job is declined, of a code in `LACKS`.
         site: What the hospital decides.
-        task_name: The task of the job that declines it.
+        learning: What the declined job decides.
     """
-    task = get_task(task_name)
+    if refusal.code is RefusalCode.MISSING_INPUTS and learning.accepts_missing_inputs:
+        return (
+            "The job takes it once it agrees to do without these images: missing_inputs in "
+            "local/privacy.json. To check for it: consilium check DIR, with --missing IMAGE."
+        )
+    task = get_task(learning.task)
     jobs = {
         name: settings
         for name in task_jobs(task)

@@ -13,6 +13,7 @@ from consilium.data.codes import DataCode
 from consilium.data.cohort import Cohort
 from consilium.data.problem_code import known_codes
 from consilium.data.sources import SourceIndex
+from consilium.default_task import DEFAULT, training_job
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role
 from consilium.learning.algorithms.base import AlgorithmSettings
@@ -121,7 +122,8 @@ def _evaluate_cases(
     if expected.refusal is not None and expected.can == "nothing":
         # Not the whole refusal, whose details name cases.
         seen = f"{seen}. A job would be declined: {expected.refusal.public_reason}"
-        other = [] if expected.refusal.code not in LACKS else [describe_admitting_jobs(site, learning.task)]
+        lacks = expected.refusal.code in LACKS
+        other = [describe_admitting_jobs(expected.refusal, site, learning)] if lacks else []
         return CASES.failed(seen, _remedy(cohort, *other), data=data, cases=named)
     steps = [] if looked_at else [*_CHECK]
     if expected.can == "train" and looked_at:
@@ -155,6 +157,8 @@ def _check_command(site: SiteSettings, learning: LearningSettings) -> str:
         command += "".join(f" --file-ending {shlex.quote(f'{role}={ending}')}" for ending in endings)
     lacking = (*site.missing_inputs, *site.missing_targets_of(get_task(learning.task)))
     command += "".join(f" --missing {name}" for name in lacking)
+    if learning.task != DEFAULT:
+        command += f" --job {training_job(learning.task)}"
     if site.missing_inputs and learning.accepts_missing_inputs:  # else their images are not looked at
         setting = learning.missing_inputs_setting
         command += f" --set learning.{setting}={getattr(learning, setting):g}"

@@ -142,14 +142,14 @@ def check_folder(
 
 
 def _declined(checked: CheckedCohort, site: SiteSettings, job: SiteJob) -> Iterator[Finding]:
-    """Say that a site would decline the job for what it lacks, and which jobs it would not."""
+    """Find whether a site would decline the job for what it lacks, with the jobs that it would not."""
     refusal = missing_targets_refusal(site, job.learning, job.algorithm) or missing_inputs_refusal(
         checked, site, job.learning
     )
     if refusal is not None:
         detail = (
-            f"{job.name} would be declined: {refusal.public_reason}. "
-            f"{describe_admitting_jobs(site, job.learning.task)}"
+            f"a site with default settings would decline {job.name}: {refusal.public_reason}. "
+            f"{describe_admitting_jobs(refusal, site, job.learning)}"
         )
         yield Finding(code=DataCode.JOB_DECLINED, case_id=None, detail=detail)
 

@@ -72,11 +72,16 @@ def check_secure_aggregation(kit: Kit, site: SiteSettings | None, job: SiteJob) 
         untouched = identity is None and not os.path.lexists(peers_file)
         return _incomplete("; ".join(missing), "; ".join(steps), site, job, untouched=untouched)
     threshold = pinned.policy.threshold(everybody)
-    smaller = ", in jobs of fewer hospitals too" if pinned.follows_pins else ""
+    more = ", in jobs of fewer hospitals too" if pinned.follows_pins else ""
+    if pinned.allows_two_sums:
+        more = (
+            f". min_survivors {pinned.policy.min_survivors} in {_PEERS} lets a malicious server open two "
+            "sums of a round (docs/secure-aggregation.md); null prevents it"
+        )
     return SECURE_AGGREGATION.ok(
         f"identity {format_fingerprint(identity.fingerprint)[:_SHOWN]}..., "
         f"{counted(len(others), 'other hospital')} pinned; of all {everybody}, {threshold} must be left at "
-        f"the end of a sum{smaller}",
+        f"the end of a sum{more}",
         data={"peers": len(others), "threshold": threshold, **pinned.policy.model_dump()},
     )
 

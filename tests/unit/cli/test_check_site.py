@@ -19,7 +19,7 @@ def kits(tmp_path_factory):
 @pytest.fixture
 def hospital(tmp_path):
     hospital = Hospital(tmp_path / "data")
-    for name in ("mueller-1950", "rossi-1961"):
+    for name in ("mueller-1950", "rossi-1961", *(f"other-{number}" for number in range(8))):
         hospital.brats(name)
     hospital.brats("smith-1972", without=["t1"])
     return hospital
@@ -58,7 +58,7 @@ def test_json_can_be_mailed(check, root, tmp_path):
     assert code == 0
     assert content["ready"] is True
     checks = {check["id"]: check for check in content["checks"]}
-    assert checks["dataset.cases"]["data"]["labeled_patients"] == 2
+    assert checks["dataset.cases"]["data"]["labeled_patients"] == 10
     assert not any(text in out for text in ("mueller", "rossi", "smith", str(tmp_path), "PRIVATE KEY"))
 
 

@@ -197,7 +197,7 @@ def lie(tmp_path):
 def test_by_default_there_is_one_sum_of_a_round_whatever_the_server_says(lie, colluding):
     """The server chooses who is in an attempt; two sums of most of all have an honest hospital in common."""
     count = 6 + 2 * colluding
-    opened = [lie(seed, SurvivorPolicy.most_of(count, colluding), count) for seed in range(SEEDS)]
+    opened = [lie(seed, SurvivorPolicy.majority_of(count, colluding), count) for seed in range(SEEDS)]
     assert all(len({*sums}) <= 1 for sums in opened)
     assert sum(map(bool, opened)) >= SEEDS // 4, "it is not by opening nothing that hospitals are safe"
 

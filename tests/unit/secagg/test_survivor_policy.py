@@ -30,7 +30,7 @@ def test_by_default_more_than_half_and_at_least_three_are_left(sites, expected):
 @given(st.integers(2, 129), st.integers(0, 62), st.integers(3, 129))
 def test_two_sums_of_most_of_all_have_an_honest_site_in_common(hospitals, k, sites):
     sites = min(sites, hospitals)
-    policy = SurvivorPolicy.most_of(hospitals, k)
+    policy = SurvivorPolicy.majority_of(hospitals, k)
     assert 2 * policy.threshold(sites) - hospitals > k
     assert policy.threshold(sites) >= SurvivorPolicy(colluding_sites=k).threshold(sites)
     assert policy.threshold(hospitals) == SurvivorPolicy(colluding_sites=k).threshold(hospitals)

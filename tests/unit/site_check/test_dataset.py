@@ -194,7 +194,11 @@ def test_cases_without_an_image_count_once_the_hospital_agreed_and_the_job_can_u
     assert cases.details == (command,)
     assert check_dataset(site, job.learning)[0][0].data["labeled"] == 0
     learns = load_site_job("brain_tumor_fedavg", changes={"learning.modality_dropout": 0.2})
-    assert check_folder(hospital.folder, learns, state=state).verdict == "not_usable"
+    without = check_folder(hospital.folder, learns, state=state)
+    assert without.verdict == "not_usable"
+    (declined,) = [one.detail for one in without.findings if one.code.value == "job_declined"]
+    assert "The job takes it once it agrees" in declined
+    assert "--missing IMAGE" in declined
     assert check_folder(hospital.folder, learns, state=state, missing_inputs=["t1"]).verdict == "ready"
     assert check_dataset(site, learning)[0][0].data["checked"] is True  # by this command
 

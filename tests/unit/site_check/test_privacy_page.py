@@ -275,7 +275,7 @@ def test_without_a_kit_noise_in_a_sum_is_counted_for_the_smallest_sum_of_all(
     page = describe_privacy(job)
     pin(root, "south", "west")
     assert page.hospital == describe_privacy(job, Kit(root)).hospital
-    assert "by the lowest min_survivors" in " ".join(page.section("epsilon").sentences)
+    assert "by the lowest min_survivors and no colluding_sites" in " ".join(page.section("epsilon").sentences)
 
 
 def test_a_hospital_s_own_noise_is_counted_with_what_it_spent_before(root: Path) -> None:

@@ -63,13 +63,17 @@ def test_a_hospital_that_is_set_up_is_told_what_it_demands_of_a_sum(kit, identit
     assert text not in json.dumps([finding.seen, dict(finding.data)])  # the project admin may get these
 
 
-def test_a_hospital_that_lowered_its_minimum_is_told_nothing_of_smaller_jobs(
-    kit, identity, pin, demanding, job
-):
+def test_a_hospital_that_lowered_its_minimum_is_told_what_that_allows(kit, identity, pin, demanding, job):
     pin("south", "west", "east", "center", "coast", min_survivors=3)
     finding = check_secure_aggregation(kit, demanding, job)
-    assert finding.seen.endswith("of all 6, 4 must be left at the end of a sum")
+    assert (
+        "of all 6, 4 must be left at the end of a sum. min_survivors 3 in local/secagg_peers.json"
+        in finding.seen
+    )
+    assert "open two sums of a round" in finding.seen
     assert finding.data["min_survivors"] == 3
+    pin("south", "west", "east", "center", "coast", min_survivors=4)
+    assert check_secure_aggregation(kit, demanding, job).seen.endswith("4 must be left at the end of a sum")
 
 
 def test_the_hospital_s_own_limits_decide_how_many_it_has_to_pin(kit, identity, pin, demanding, job, refused):

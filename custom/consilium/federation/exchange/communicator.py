@@ -35,7 +35,7 @@ class TaskCommunicator(WFCommServer):  # type: ignore[misc]
         super().__init__()
         self._heard: dict[str, float] = {}
         self._lost: set[str] = set()
-        self._looked = 0.0
+        self._seen_running = 0.0
         self._pauses: deque[tuple[float, float]] = deque(maxlen=_MOST_PAUSES)
 
     def client_is_active(self, client_name: str, reason: str, fl_ctx: FLContext) -> None:
@@ -65,26 +65,27 @@ class TaskCommunicator(WFCommServer):  # type: ignore[misc]
         if site in self._lost:
             silence_seconds = min(silence_seconds, _SILENT_AGAIN_SECONDS)
         last = max(self._heard.get(site, since), since)
-        deaf = sum(seconds for end, seconds in self._pauses if end > last)
-        if time.monotonic() - last - deaf > silence_seconds:
+        unheard = sum(min(seconds, end - last) for end, seconds in self._pauses if end > last)
+        if time.monotonic() - last - unheard > silence_seconds:
             return f"it sent nothing for {silence_seconds / 60:g} min"
         return None
 
-    def begin_looking(self) -> None:
-        """Note that sites are waited for from now on, with a call of `look` every moment."""
-        self._looked = time.monotonic()
+    def begin_waiting(self) -> None:
+        """Note that sites are waited for from now on, with a call of `note_running` every moment."""
+        self._seen_running = time.monotonic()
 
-    def look(self) -> None:
-        """Note that this process runs.
+    def note_running(self) -> float:
+        """Note that this process runs, and return for how many seconds it did not since the last call.
 
         While it was stopped, or had no processor, it heard nobody, and what the sites sent is still to be
-        read: such a pause is no silence of theirs.
+        read: such a pause is no silence of theirs, and counts towards no deadline.
         """
         now = time.monotonic()
-        pause = now - self._looked - _PAUSE_SECONDS
+        pause = now - self._seen_running - _PAUSE_SECONDS
         if pause > 0:
             self._pauses.append((now, pause))
-        self._looked = now
+        self._seen_running = now
+        return max(0.0, pause)
 
     def note_lost(self, site: str) -> None:
         """Record that a question was closed without a site, as `absence` said."""

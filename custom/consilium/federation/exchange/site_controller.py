@@ -146,13 +146,13 @@ class SiteController(ModelController):  # type: ignore[misc]
         lost: dict[str, str] = {}
         tasks = self.communicator
         if isinstance(tasks, TaskCommunicator):
-            tasks.begin_looking()
+            tasks.begin_waiting()
         while self.get_num_standing_tasks() and not self.abort_signal.triggered:
+            if isinstance(tasks, TaskCommunicator):
+                end += tasks.note_running()
             if not graced and grace_seconds < math.inf and enough():
                 graced, end = True, min(end, time.monotonic() + grace_seconds)
                 announce(self, TASK_CLOSING, seconds=end - time.monotonic())
-            if isinstance(tasks, TaskCommunicator):
-                tasks.look()
             silence = silence_seconds
             if silence_with_enough_seconds < silence and enough():
                 silence = silence_with_enough_seconds

@@ -66,6 +66,7 @@ class LocalFedProx(LocalAlgorithm):
         """Add the term's gradient."""
         for name, parameter in local.network.named_parameters():
             if name in self._anchor and parameter.grad is not None:
-                learned = self._learned[name].logical_or_(parameter.grad != 0)
+                # A step whose scaled loss overflowed is not taken, and teaches nothing.
+                learned = self._learned[name].logical_or_((parameter.grad != 0) & parameter.grad.isfinite())
                 moved = (parameter.detach() - self._anchor[name]).mul_(learned)
                 parameter.grad.add_(moved, alpha=self.settings.mu)

@@ -18,7 +18,8 @@ and noised, too. Under secure aggregation c_k has to be masked with the update; 
 
 A weight whose gradient was exactly 0 in all of a site's last round is not corrected there: it belongs to a
 target that the site's labels lack or an image that its cases lack. c would be its only gradient, and AdamW
-would make full steps of that.
+would make full steps of that. The other sites' corrections of such a weight don't sum to zero: this site's
+zeros are in c, so with a share f of sites that have the data, they follow f times their mean gradient.
 
 The first round is that of federated averaging. A site sends c_k itself, not its change, so that c is right
 again after a lost answer or a dropped round.

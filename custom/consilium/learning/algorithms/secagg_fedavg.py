@@ -40,6 +40,7 @@ from consilium.secagg.messages import ConfirmationList, Roster, ShareInbox, SumC
 from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.secagg.site_session import SiteSession
 from consilium.secagg.statements import digest_statement
+from consilium.secagg.survivor_policy import SurvivorPolicy
 from consilium.secagg.weighted_sum import mask_vector
 
 ResultT = TypeVar("ResultT")
@@ -121,6 +122,7 @@ class SecAggDialogue(SiteDialogue):
             self.settings, origin.learning, origin.rounds, origin.round_index, origin.received
         ):
             raise _declined("the others train by other settings or limits, or for another number of rounds")
+        self._require_noise_paid_for(session.policy, place)
         inboxes = content.get("inboxes")
         text = inboxes.get(place.site) if isinstance(inboxes, Mapping) else None
         if not isinstance(text, str):
@@ -148,13 +150,9 @@ class SecAggDialogue(SiteDialogue):
         self._session, self._announced = None, None
         try:
             identity = SiteIdentity.read(place.local / IDENTITY_FILE)
-            pinned = PinnedPeers.read(place.local / PEERS_FILE)
         except ConfigurationError as error:
-            raise _declined(
-                "this site has no identity for secure aggregation, or its list of the other hospitals' "
-                "identities can't be read",
-                str(error),
-            ) from None
+            raise _declined("this site has no identity for secure aggregation", str(error)) from None
+        pinned = _pinned(place)
         context = _guarded(
             lambda: SumContext.model_validate(
                 {
@@ -179,6 +177,19 @@ class SecAggDialogue(SiteDialogue):
         self._session, self._announced, self._run = session, announced, place.run
         return LocalAnswer({"message": message})
 
+    def _require_noise_paid_for(self, policy: SurvivorPolicy, place: SitePlace) -> None:
+        """Decline if the ledger may have counted the noise of more sites than this sum is sure to be of.
+
+        A payment goes by the pins at its time, and the sum by those at its beginning.
+
+        Raises:
+            SiteRefusal: If so.
+        """
+        if self.settings.hospital_noise is None:
+            return
+        if _pinned(place).policy.fewest_honest > policy.fewest_honest:
+            raise _declined("its list of the other hospitals' identities changed during this sum")
+
     def _read_announcement(self, content: Mapping[str, Any]) -> SumAnnouncement:
         try:
             announced = SumAnnouncement.model_validate(dict(content))
@@ -194,6 +205,18 @@ class SecAggDialogue(SiteDialogue):
         if self._session is None:
             raise _declined("this site has no part in the sum: it did not advertise keys, or was restarted")
         return self._session
+
+
+def _pinned(place: SitePlace) -> PinnedPeers:
+    """Read the hospitals that the site pinned.
+
+    Raises:
+        SiteRefusal: If the list can't be read.
+    """
+    try:
+        return PinnedPeers.read(place.local / PEERS_FILE)
+    except ConfigurationError as error:
+        raise _declined("its list of the other hospitals' identities can't be read", str(error)) from None
 
 
 def _require_round(origin: UpdateOrigin, updates: bool) -> None:

@@ -93,9 +93,10 @@ def _honest(site: SiteFacts) -> int:
 def _source(found: HospitalProtection, site: SiteFacts) -> str:
     if not found.in_sum:
         return ", which the site adds itself (hospital_noise)"
-    policy = f"{site.name}'s own" if site.aggregation else "the lowest"
-    honest = counted(_honest(site), "honest hospital")
-    return (
-        f" in the sum of secure aggregation, where only the noise of {honest} is counted, by {policy} "
-        "min_survivors and colluding_sites"
+    policy = (
+        f"{site.name}'s own min_survivors and colluding_sites"
+        if site.aggregation
+        else "the lowest min_survivors and no colluding_sites"
     )
+    honest = counted(_honest(site), "honest hospital")
+    return f" in the sum of secure aggregation, where only the noise of {honest} is counted, by {policy}"

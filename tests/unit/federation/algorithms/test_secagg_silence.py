@@ -195,8 +195,24 @@ def test_a_server_that_is_always_short_of_a_processor_loses_a_site_that_stopped(
     now = [1000.0]
     monkeypatch.setattr(communicator, "time", SimpleNamespace(monotonic=lambda: now[0]))
     tasks, asked = TaskCommunicator(), now[0]
-    tasks.begin_looking()
+    tasks.begin_waiting()
     for _ in range(100):
         now[0] += 20
-        tasks.look()
+        tasks.note_running()
     assert tasks.absence("west", asked, SILENCE_SECONDS) == "it sent nothing for 5 min"
+
+
+def test_a_pause_counts_only_where_the_site_was_not_heard_in_it(monkeypatch):
+    """The thread that waits may not run while others of the process hear the sites."""
+    now = [1000.0]
+    monkeypatch.setattr(communicator, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    tasks = TaskCommunicator()
+    tasks.begin_waiting()
+    now[0] += 90
+    tasks._heard["west"] = now[0]
+    now[0] += 10
+    assert tasks.note_running() == 95  # that much later is the deadline
+    now[0] += 1
+    assert tasks.note_running() == 0
+    now[0] += SILENCE_SECONDS
+    assert tasks.absence("west", 1000.0, SILENCE_SECONDS) == "it sent nothing for 5 min"

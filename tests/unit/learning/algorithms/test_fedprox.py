@@ -1,5 +1,7 @@
 """FedProx at a site."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -67,3 +69,19 @@ def test_a_stronger_term_keeps_the_model_nearer(cases):
 def test_the_reported_loss_is_that_of_the_patients(cases):
     (_, free), (_, held) = ((None, train(cases, mu, local_steps=1)[0].loss) for mu in (0.0, 10.0))
     assert free == pytest.approx(held)
+
+
+def test_a_step_that_overflowed_teaches_a_weight_nothing():
+    """With float16, the first scaled losses overflow: the kernels of a missing image get inf times 0."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    algorithm = LocalFedProx(FedProxAlgorithmSettings(mu=1.0), learning())
+    local = SimpleNamespace(network=network)
+    algorithm.begin(local)
+    with torch.no_grad():
+        network.weight += 1.0  # as weight decay moves it
+    terms = []
+    for gradient in (float("nan"), 0.0, 2.0, 0.0):
+        network.weight.grad = torch.full_like(network.weight, gradient)
+        algorithm.after_backward(local)
+        terms.append(float(network.weight.grad) - gradient)
+    assert terms[1:] == [0.0, 1.0, 1.0]

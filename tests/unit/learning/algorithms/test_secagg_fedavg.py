@@ -17,6 +17,7 @@ from consilium.learning.algorithms.secagg_plan import (
 )
 from consilium.learning.weights import MODEL
 from consilium.secagg.local_federation import exchange_identities
+from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 SETTINGS = SecAggFedAvgSettings()
@@ -34,12 +35,12 @@ def place(tmp_path):
     return SitePlace("north", "a-job", "a-job", True, folders["north"], tmp_path / "state")
 
 
-def advertised(place, number):
+def advertised(place, number, settings=SETTINGS, attempt=1):
     """A site's dialogue that has advertised its keys for a sum of a round, counted as the server does."""
-    dialogue = site_dialogue(SETTINGS)
+    dialogue = site_dialogue(settings)
     dialogue.enter(place)
-    plan = plan_sum(SETTINGS, LEARNING, ROUNDS, number % VALIDATION_ROUNDS, WEIGHTS)
-    content = {"attempt": 1, "round": number, "plan": plan.model_dump(mode="json")}
+    plan = plan_sum(settings, LEARNING, ROUNDS, number % VALIDATION_ROUNDS, WEIGHTS)
+    content = {"attempt": attempt, "round": number, "plan": plan.model_dump(mode="json")}
     dialogue.answer(ADVERTISE, content, {})
     return dialogue
 
@@ -75,3 +76,18 @@ def test_an_update_belongs_to_the_training_whose_openings_are_remembered(place):
     dialogue.enter(place)
     with pytest.raises(SiteRefusal, match="another training"):
         dialogue.seal({MODEL: WEIGHTS, SUMS: {}}, {}, origin(0))
+
+
+def test_hospitals_that_are_pinned_during_a_noisy_sum_count_from_the_next_one_on(place):
+    """The ledger reads the pins at its payment: with more of them it would count the noise of more sites."""
+    noisy = SecAggFedAvgSettings(max_norm=2.0, hospital_noise=1.5)
+    dialogue = advertised(place, 0, noisy)
+    counted = noisy.sum_noise(place.local)
+    pinned = PinnedPeers.read(place.local / PEERS_FILE)
+    for number in range(4):
+        pinned = pinned.pin(f"new-{number}", bytes([number] * 32))
+    assert noisy.sum_noise(place.local) > counted
+    with pytest.raises(SiteRefusal, match="changed during this sum"):
+        dialogue.seal({MODEL: WEIGHTS, SUMS: {}}, {}, origin(0))
+    with pytest.raises(SiteRefusal, match="shares did not come"):  # the next thing that it wants
+        advertised(place, 0, noisy, attempt=2).seal({MODEL: WEIGHTS, SUMS: {}}, {}, origin(0))
