@@ -153,7 +153,6 @@ def test_the_lead_reads_the_server_s_log_of_a_job_and_no_hospital_s(
         read_logs(ASTER_ADMIN)
 
 
-@pytest.mark.long
 def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp_path: Path) -> None:
     checked = poc.poc("submit", str(export_job(build_recipe("brain_tumor_check"), tmp_path)))
     assert checked.returncode == 0, checked.stderr
@@ -217,6 +216,7 @@ def test_a_site_of_another_version_declines_and_the_job_that_the_check_admits_co
     poc: RunningPoc, tmp_path: Path
 ) -> None:
     start_with_another_version(poc, "dahlia", tmp_path)
+    # By the readiness check above, which this server keeps.
     demanding = export(tmp_path, {"rounds": 1, "admission.min_ready": 2})
     seen: list[dict[str, Any]] = []
     with poc.submit(demanding) as submit:
