@@ -17,6 +17,7 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, LocalRound, Outgoing
 from consilium.learning.algorithms.dialogue import LocalAnswer, SiteDialogue, SitePlace, UpdateOrigin
+from consilium.learning.algorithms.pinned_hospitals import read_pinned
 from consilium.learning.algorithms.secagg_plan import (
     ADVERTISE,
     CONFIRM,
@@ -37,7 +38,6 @@ from consilium.secagg.feedback import ErrorFeedback
 from consilium.secagg.identity import IDENTITY_FILE, SiteIdentity
 from consilium.secagg.memory import MEMORY_FILE, SecAggMemory
 from consilium.secagg.messages import ConfirmationList, Roster, ShareInbox, SumContext, SurvivorList
-from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.secagg.site_session import SiteSession
 from consilium.secagg.statements import digest_statement
 from consilium.secagg.survivor_policy import SurvivorPolicy
@@ -152,7 +152,7 @@ class SecAggDialogue(SiteDialogue):
             identity = SiteIdentity.read(place.local / IDENTITY_FILE)
         except ConfigurationError as error:
             raise _declined("this site has no identity for secure aggregation", str(error)) from None
-        pinned = _pinned(place)
+        pinned = read_pinned(place.local)
         context = _guarded(
             lambda: SumContext.model_validate(
                 {
@@ -187,7 +187,7 @@ class SecAggDialogue(SiteDialogue):
         """
         if self.settings.hospital_noise is None:
             return
-        if _pinned(place).policy.fewest_honest > policy.fewest_honest:
+        if read_pinned(place.local).policy.fewest_honest > policy.fewest_honest:
             raise _declined("its list of the other hospitals' identities changed during this sum")
 
     def _read_announcement(self, content: Mapping[str, Any]) -> SumAnnouncement:
@@ -205,18 +205,6 @@ class SecAggDialogue(SiteDialogue):
         if self._session is None:
             raise _declined("this site has no part in the sum: it did not advertise keys, or was restarted")
         return self._session
-
-
-def _pinned(place: SitePlace) -> PinnedPeers:
-    """Read the hospitals that the site pinned.
-
-    Raises:
-        SiteRefusal: If the list can't be read.
-    """
-    try:
-        return PinnedPeers.read(place.local / PEERS_FILE)
-    except ConfigurationError as error:
-        raise _declined("its list of the other hospitals' identities can't be read", str(error)) from None
 
 
 def _require_round(origin: UpdateOrigin, updates: bool) -> None:

@@ -15,15 +15,15 @@ import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 from typing_extensions import Self
 
-from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
+from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings, Declaration
+from consilium.learning.algorithms.pinned_hospitals import read_pinned
 from consilium.learning.schedule import Schedule
 from consilium.learning.weights import Weights
 from consilium.privacy.hospital_noise import LEAST_HOSPITAL_NOISE, MOST_HOSPITAL_NOISE
 from consilium.privacy.promise import PrivacyPromise
 from consilium.secagg.messages import LONGEST_MESSAGE, PartyName, digest_parameters
 from consilium.secagg.noisy_vector import noise_levels, noise_of_sites
-from consilium.secagg.peers import PEERS_FILE, PinnedPeers
 from consilium.secagg.sum_plan import SumPlan
 from consilium.secagg.survivor_policy import FEWEST_HONEST, FEWEST_SURVIVORS, MOST_PARTIES
 from consilium.settings import Settings
@@ -219,15 +219,7 @@ class SecAggFedAvgSettings(AlgorithmSettings):
         """
         if self.hospital_noise is None:
             return None
-        try:
-            policy = PinnedPeers.read(local / PEERS_FILE).policy
-        except ConfigurationError as error:
-            raise SiteRefusal(
-                "its list of the other hospitals' identities can't be read",
-                code=RefusalCode.SECURE_AGGREGATION,
-                details=[str(error)],
-            ) from None
-        return noise_of_sites(self.noise_levels, policy.fewest_honest)
+        return noise_of_sites(self.noise_levels, read_pinned(local).policy.fewest_honest)
 
     def promise(self) -> PrivacyPromise:
         """Return that the server sees sums only; without noise, no epsilon."""
