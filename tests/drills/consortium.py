@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from nvflare.apis.job_def import RunStatus
 from nvflare.fuel.flare_api.flare_api import Session
 
 from consilium.guard.kit_processes import find_processes
@@ -28,7 +29,7 @@ MISDEEDS = "misdeeds.json"
 """File in a site's kit: what it does to its updates, by round."""
 
 ROUNDS = 5
-_JOB = {
+DRILL_JOB = {
     "rounds": ROUNDS,
     "learning.local_steps": 12,
     "task_request_seconds": 0.5,
@@ -41,13 +42,15 @@ ROUNDING = 1e-6
 
 _MOMENT_SECONDS = 0.001
 
+_LOOKS_AT_AN_ABNORMAL_END = 10
+
 _DEATHS_IN_A_DRILL, _LAST_DEATH = 2, 5
 """At the fifth death, each within five minutes of the one before, the script of FLARE's kits gives up."""
 
 
 def export_drill_job(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     """Write a job with a few short rounds, in which all three hospitals train."""
-    return export(folder, {**_JOB, **(changes or {})})
+    return export(folder, {**DRILL_JOB, **(changes or {})})
 
 
 class Consortium:
@@ -214,7 +217,7 @@ class Consortium:
 
     def wait_for_end(self, job_id: str, seconds: float = 480) -> Outcome:
         """Wait for the end of a job and of those that resume it, so many seconds at most."""
-        jobs = [job_id]
+        jobs, looks = [job_id], list[str]()
 
         def ended() -> str | None:
             meta = self.meta(jobs[-1])
@@ -223,6 +226,9 @@ class Consortium:
                     jobs.append(interruption["continued_by"])
                 return None
             status = str(meta.get("status", ""))
+            if status == RunStatus.FINISHED_ABNORMAL.value:  # FLARE says so before it asks who continues it
+                looks.append(status)
+                return status if len(looks) > _LOOKS_AT_AN_ABNORMAL_END else None
             return status if status.startswith("FINISHED") else None
 
         status = wait_until(ended, f"the end of job {job_id}", seconds=seconds, pause=1)

@@ -1,15 +1,22 @@
-"""Secure aggregation among real processes: hospitals are killed, or stop, before, while and after sending."""
+"""Secure aggregation among real processes: hospitals and the server are killed, or stop, in a round."""
 
 from pathlib import Path
 
 import pytest
 
-from consilium.learning.algorithms.secagg_fedavg import ADVERTISE, CONFIRM, REVEAL, SHARE
+from consilium.learning.algorithms.secagg_plan import ADVERTISE, CONFIRM, REVEAL, SHARE
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
+from consilium.secagg.local_federation import exchange_identities
 from consilium.tasks.brain_tumor.synthetic import make_cohort
 from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 from integration.masked_training import ROUNDING, Fate, train_masked
+from integration.security.federation import SERVER_NAME, SITES
+from integration.studies import SMALL
+
+from .consortium import DRILL_JOB, ROUNDS, Consortium
 
 pytestmark = pytest.mark.drill
 
@@ -81,3 +88,34 @@ def test_one_of_four_stops_before_it_sends_and_never_continues(cases: Path, tmp_
     assert f"dahlia is missing from round 1: {first}." in ended.page
     later = "round 2, the last validation and the final evaluation"
     assert f"dahlia is missing from {later}: {brief}." in ended.page
+
+
+@pytest.fixture(scope="module")
+def masked_job(running: Consortium, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The drills' job by secure aggregation, of hospitals that have exchanged their identities."""
+    exchange_identities({site: running.kits[site] / "local" for site in SITES})
+    recipe = build_recipe("brain_tumor_fedavg_secagg", {**SMALL, **DRILL_JOB, "min_sites": len(SITES)})
+    return export_job(recipe, tmp_path_factory.mktemp("masked"))
+
+
+@pytest.mark.parametrize("job", [None, True], ids=["all of the server", "the job's process"])
+def test_the_server_is_killed_and_the_sums_continue(
+    consortium: Consortium, masked_job: Path, job: bool | None
+) -> None:
+    """The resumed job has another id and opens the sums of the rounds that were not durable."""
+    job_id = consortium.submit(masked_job)
+    consortium.wait_for_round(job_id, 3)
+    consortium.kill(SERVER_NAME, job=job)
+    durable = consortium.durable(job_id)
+    assert durable >= 2
+    outcome = consortium.wait_for_end(job_id)
+    assert outcome.status == "FINISHED:COMPLETED"
+    record = outcome.record
+    assert [one.after_round for one in record.resumed] == [durable]
+    assert [one.number for one in record.rounds] == list(range(1, ROUNDS + 1))
+    assert {site: outcome.outcomes(site) for site in SITES} == dict.fromkeys(SITES, ["trained"] * ROUNDS)
+    for one in record.rounds:
+        assert {site for site, found in one.questions[REVEAL].items() if found.outcome == "answered"} == {
+            *SITES
+        }
+        assert one.summed is not None
