@@ -55,6 +55,11 @@ class PrivacyDemand(Settings):
         default=False,
         description="Whether a job has to hide this site's update from the server, in a sum of several.",
     )
+    updates_to_hospitals: bool = Field(
+        default=False,
+        description="Whether a job may let other hospitals see this site's update by itself, as swarm and "
+        "cyclic learning do.",
+    )
     stated: bool = Field(
         default=True,
         description="Whether a readiness check states what is demanded of a job, so that the lead data "
@@ -91,6 +96,7 @@ class PrivacyDemand(Settings):
             or self.delta > other.delta
             or self.min_sites < other.min_sites
             or (other.secure_aggregation and not self.secure_aggregation)
+            or (self.updates_to_hospitals and not other.updates_to_hospitals)
         )
 
     def describe(self) -> str:
@@ -109,7 +115,8 @@ class PrivacyDemand(Settings):
             parts.append(f"at least {counted(self.min_sites, 'hospital')} a round")
         if self.secure_aggregation:
             parts.append("secure aggregation")
-        return ", ".join(parts) or "no noise and no secure aggregation"
+        demanded = ", ".join(parts) or "no noise and no secure aggregation"
+        return demanded + ("; other hospitals may see its update" if self.updates_to_hospitals else "")
 
     def shortfall(self, promise: PrivacyPromise, *, sites: int) -> str | None:
         """Return what a job offers less than is demanded; None if nothing. It names no patient.
@@ -128,6 +135,10 @@ class PrivacyDemand(Settings):
             return f"it demands {counted(self.min_sites, 'site')} a round, and this job needs {sites} only"
         if self.secure_aggregation and not promise.secure_aggregation:
             return "it demands secure aggregation, and in this job the server sees single updates"
+        if promise.hospitals_see_updates and not self.updates_to_hospitals:
+            return (
+                "it lets no other hospital see its update (updates_to_hospitals), and in this job others do"
+            )
         return None
 
 

@@ -97,11 +97,13 @@ class PrivacyPromise:
         epsilon: Most that the whole job spends of a patient; None if what leaves has no noise.
         delta: At which delta; None for a tenth of one divided by the site's training patients.
         secure_aggregation: Whether the server sees only the sum of several sites' updates.
+        hospitals_see_updates: Whether single updates reach other hospitals.
     """
 
     epsilon: float | None = None
     delta: float | None = None
     secure_aggregation: bool = False
+    hospitals_see_updates: bool = False
 
     @property
     def level(self) -> PrivacyLevel:

@@ -79,6 +79,7 @@ class StatedDemand(Record):
     job_epsilon: Annotated[Finite, Field(gt=0, le=MOST_EPSILON)] | None = None
     min_sites: Annotated[int, Field(strict=True, ge=1, le=MAX_SITES)] = 1
     secure_aggregation: Annotated[bool, Field(strict=True)] = False
+    updates_to_hospitals: Annotated[bool, Field(strict=True)] = False
 
     @classmethod
     def of(cls, demand: PrivacyDemand) -> StatedDemand | None:
@@ -90,6 +91,7 @@ class StatedDemand(Record):
             job_epsilon=demand.job_epsilon,
             min_sites=demand.min_sites,
             secure_aggregation=demand.secure_aggregation,
+            updates_to_hospitals=demand.updates_to_hospitals,
         )
 
     @property
@@ -100,6 +102,7 @@ class StatedDemand(Record):
             job_epsilon=self.job_epsilon,
             min_sites=self.min_sites,
             secure_aggregation=self.secure_aggregation,
+            updates_to_hospitals=self.updates_to_hospitals,
         )
 
     @model_validator(mode="after")

@@ -57,6 +57,16 @@ def test_single_updates_fall_short_where_only_sums_are_allowed():
     assert only_sums.shortfall(PrivacyPromise(secure_aggregation=True), sites=9) is None
 
 
+def test_updates_reach_other_hospitals_only_where_the_hospital_allows_it():
+    shown = PrivacyPromise(hospitals_see_updates=True)
+    assert "it lets no other hospital see its update (updates_to_hospitals)" in demand().shortfall(
+        shown, sites=9
+    )
+    allowed = demand(updates_to_hospitals=True)
+    assert allowed.shortfall(shown, sites=9) is None
+    assert allowed.describe().endswith("; other hospitals may see its update")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -98,6 +108,7 @@ STRICT = {
         {"delta": 1e-3},
         {"min_sites": 2},
         {"secure_aggregation": False},
+        {"updates_to_hospitals": True},
     ],
 )
 def test_a_scope_that_demands_less_in_anything_is_looser(looser):

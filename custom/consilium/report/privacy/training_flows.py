@@ -84,6 +84,12 @@ def noise_of(kind: TrainingFacts) -> str:
     return "no noise"
 
 
+def _hospitals_see(kind: TrainingFacts) -> str:
+    if not kind.promise.hospitals_see_updates:
+        return "no: the combined model only"
+    return "each hospital's, by itself: the hospital allows it (updates_to_hospitals)"
+
+
 def _is_hidden(site: SiteFacts) -> bool:
     """Whether the hospital itself hides each of its updates as a whole."""
     return site.role == "trains" and site.hospital_noise is not None
@@ -117,7 +123,7 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
         users="no"
         if masked
         else "its length and its share in the mean; those who may read the server's files, all of it",
-        hospitals="no: the combined model only",
+        hospitals=_hospitals_see(kind),
         protection=protection,
     )
     for name in kind.sent:
