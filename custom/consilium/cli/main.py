@@ -8,7 +8,8 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Annotated, NoReturn
+from functools import cache
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -115,6 +116,14 @@ def program() -> None:
         raise
 
 
+@cache
+def _commands() -> Any:
+    """Return all commands as typer's one group, with tidy help; built once in a process."""
+    command = typer.main.get_command(app)
+    tidy_help(command)
+    return command
+
+
 def main() -> None:
     """Run the command line; exit code 2 for user errors, 70 for internal ones, else as in a shell.
 
@@ -131,9 +140,7 @@ def main() -> None:
     handler.setFormatter(_CleanLines("%(name)s: %(message)s"))
     logging.basicConfig(level=os.environ.get("CONSILIUM_LOG", "WARNING"), handlers=[handler])
     try:
-        command = typer.main.get_command(app)
-        tidy_help(command)
-        command()
+        _commands()()
     except Cancelled as error:
         _end_interrupted(str(error))
     except ConsiliumError as error:

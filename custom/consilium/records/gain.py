@@ -185,7 +185,9 @@ class _Sums:
     def __init__(self, pairs: Sequence[PairedScores], evaluation: Evaluation, metric: Metric) -> None:
         self._evaluation = evaluation
         self._metric = metric
-        self._names = [one.name for one in evaluation.metrics.metrics if one.is_measured]
+        measured = [one for one in evaluation.metrics.metrics if one.is_measured]
+        self._names = [one.name for one in measured]
+        self._is_count = [one.is_count for one in measured]
         self.rows: NDArray[np.float64] = np.array(
             [
                 [
@@ -206,12 +208,9 @@ class _Sums:
         return self._metric.gain(federated[self._metric.name], local[self._metric.name])
 
     def _scores(self, sums: NDArray[np.float64], cases: float) -> Scores:
-        values = dict(zip(self._names, sums, strict=True))
+        measured = zip(self._names, self._is_count, sums, strict=True)
         return self._evaluation.complete(
-            {
-                name: float(value if self._evaluation.metrics[name].is_count else value / cases)
-                for name, value in values.items()
-            }
+            {name: float(value if is_count else value / cases) for name, is_count, value in measured}
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 
 import numpy as np
@@ -20,9 +21,15 @@ from consilium.prediction.trained_model import TrainedModel
 from consilium.prediction.warm_start import WarmStart
 
 
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound")
+    return write_bundle(write_model(folder / "result/model.safetensors", job="theirs"), folder / "theirs")
+
+
 @pytest.fixture
-def bundle(tmp_path):
-    return write_bundle(write_model(tmp_path / "result/model.safetensors", job="theirs"), tmp_path / "theirs")
+def bundle(sound, tmp_path):
+    return shutil.copytree(sound, tmp_path / "theirs")
 
 
 def accept(bundle):
@@ -151,7 +158,7 @@ def test_the_name_of_a_job_is_no_path(bundle, tmp_path):
     start = WarmStart.open(bundle, LEARNING)
     ModelStore.beside(tmp_path / "jobs/second").add(start.content)
     write_bundle(bundle, tmp_path / "again")
-    assert {one.name for one in tmp_path.iterdir()} == {"result", "theirs", "jobs", "again"}
+    assert {one.name for one in tmp_path.iterdir()} == {"theirs", "jobs", "again"}
 
 
 def test_a_bundle_of_another_program_says_what_it_lacks(bundle):

@@ -8,6 +8,7 @@ from monai.bundle import ConfigParser
 from report.study import FINAL_DICE, federation, private_federation, scores, site_report
 
 from bundle.conftest import write_model
+from consilium.bundle import writer
 from consilium.bundle.model_card import plain
 from consilium.bundle.options import BundleOptions
 from consilium.bundle.writer import write_bundle
@@ -20,6 +21,12 @@ from consilium.records.score_intervals import ScoreInterval
 from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 TRAINED = BrainTumorSettings(seed=7)
+
+
+@pytest.fixture(autouse=True)
+def without_torch_script(monkeypatch):
+    """Compiling a network takes most of the time of a bundle, and no card depends on it."""
+    monkeypatch.setattr(writer, "_for_torch", lambda *anything: {})
 
 
 @pytest.fixture

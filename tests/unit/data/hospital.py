@@ -1,8 +1,10 @@
 """Small hospitals on disk: NIfTI files of a few hundred voxels, named as the releases name them."""
 
+import gzip
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,8 @@ class Hospital:
     def image(self, name: str, array: NDArray[Any], affine: NDArray[Any] = LPS) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        nib.Nifti1Image(array, affine).to_filename(path)
+        place = np.asarray(affine, np.float64)
+        path.write_bytes(_nifti(array.tobytes(), array.dtype.str, array.shape, place.tobytes(), path.suffix))
         return path
 
     def brats(
@@ -64,6 +67,14 @@ class Hospital:
         if labeled:
             self.image(f"labelsTr/{case_id}.nii.gz", label((0, 1, 2, 3)))
         return self.image(f"{folder}/{case_id}.nii.gz", image)
+
+
+@lru_cache(maxsize=2048)
+def _nifti(voxels: bytes, kind: str, shape: tuple[int, ...], affine: bytes, suffix: str) -> bytes:
+    """The file of an image; the same few are written thousands of times."""
+    array = np.frombuffer(voxels, kind).reshape(shape)
+    content = nib.Nifti1Image(array, np.frombuffer(affine).reshape(4, 4)).to_bytes()
+    return gzip.compress(content, 1, mtime=0) if suffix == ".gz" else content
 
 
 def head(shape: tuple[int, int, int] = (12, 14, 10), *, seed: int = 0) -> NDArray[np.int16]:

@@ -1,6 +1,7 @@
 """Tasks with other metrics: grades by quadratic kappa of a confusion matrix, and ages by their error."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,7 @@ def cell(true: int, found: int) -> str:
 class GradingEvaluation(Evaluation):
     """Grades 0 to 2, one a patient: counts add up, accuracy and kappa follow from them."""
 
-    @property
+    @cached_property
     def metrics(self) -> MetricSet:
         counts = [
             Metric(name=cell(true, found), title="Confusion", high=1e6, combines="sum", table="confusion")
@@ -55,7 +56,7 @@ GRADING = GradingEvaluation()
 class AgeEvaluation(GradingEvaluation):
     """Years that a predicted age is off: lower is better."""
 
-    @property
+    @cached_property
     def metrics(self) -> MetricSet:
         error = Metric(name="error", title="Error", high=100, unit="years", digits=1, higher_is_better=False)
         return MetricSet(metrics=(error,), key="error", gained=("error",))

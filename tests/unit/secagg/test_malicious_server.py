@@ -13,6 +13,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import pytest
+from effort import examples
 
 from consilium.secagg.errors import SecAggRefusal
 from consilium.secagg.messages import ConfirmationList, Reveal, Roster, ShareInbox, SumContext, SurvivorList
@@ -21,7 +22,8 @@ from consilium.secagg.survivor_policy import SurvivorPolicy
 
 from .hospitals import Hospitals, NoMemory, context, names_of
 
-SEEDS = 8
+SEEDS = max(4, examples(40))
+"""How many servers lie, each in other ways; the most tests see in `make test-long`."""
 
 
 class World(NamedTuple):
@@ -193,6 +195,7 @@ def lie(tmp_path):
     return lie
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("colluding", [0, 1, 2])
 def test_by_default_there_is_one_sum_of_a_round_whatever_the_server_says(lie, colluding):
     """The server chooses who is in an attempt; two sums of most of all have an honest hospital in common."""
@@ -202,6 +205,7 @@ def test_by_default_there_is_one_sum_of_a_round_whatever_the_server_says(lie, co
     assert sum(map(bool, opened)) >= SEEDS // 4, "it is not by opening nothing that hospitals are safe"
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("colluding", [0, 1, 2])
 def test_with_a_lower_minimum_no_two_sums_of_a_round_differ_by_a_single_hospital(lie, colluding):
     policy = SurvivorPolicy(colluding_sites=colluding)

@@ -44,7 +44,7 @@ def test_every_pattern_of_three_sites():
         check_pattern(hospitals, dict(zip(hospitals.names, steps, strict=True)))
 
 
-@pytest.mark.parametrize("count", [4, 5, pytest.param(6, marks=pytest.mark.long)])
+@pytest.mark.parametrize("count", [4, *(pytest.param(more, marks=pytest.mark.long) for more in (5, 6))])
 def test_every_pattern_of_more_sites(count):
     """Each pattern once up to the sites' order, which is shuffled."""
     hospitals = Hospitals(names_of(count))
@@ -66,6 +66,7 @@ def test_random_patterns_of_64_sites():
     assert opened == 3
 
 
+@pytest.mark.long
 def test_64_sites_of_which_31_drop_out_behind_their_shares():
     hospitals = Hospitals(names_of(64))
     drops = {name: 2 + index % 3 for index, name in enumerate(hospitals.names[:31])}

@@ -22,6 +22,7 @@ def model(tmp_path):
     return tmp_path / "model"
 
 
+@pytest.mark.usefixtures("without_drawings")
 @pytest.mark.parametrize("damage", [pytest.param("image gone", marks=pytest.mark.long), "drawing fails"])
 def test_a_patient_who_can_not_be_drawn_costs_a_picture_and_no_report(
     tmp_path, model, monkeypatch, caplog, damage

@@ -58,6 +58,7 @@ def test_one_target_is_one_column_and_one_curve(tmp_path: Path, monkeypatch: pyt
     assert "“Mean”" not in text
 
 
+@pytest.mark.usefixtures("without_drawings")
 def test_two_targets_have_a_column_each_and_their_mean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,11 +149,13 @@ def test_other_jobs_have_all_three_charts_and_nothing_to_explain() -> None:
 
 @pytest.mark.parametrize(("level", "expected"), [("formal", False), ("reconstruction", True)])
 def test_there_is_no_file_of_empty_charts(level: str, expected: bool, tmp_path) -> None:
-    options = {"baselines": None, "seconds": {}, "patients": {}}
-    build_report(tmp_path, federation(2), **options)  # an earlier report in the same folder
-    build_report(tmp_path, private_federation(level, 2), **options)
     names = ("curves.png", "curves_dark.png", "figures/curves.svg", "figures/curves.csv")
+    (tmp_path / "figures").mkdir()
+    for name in names:
+        (tmp_path / name).write_text("of an earlier report")
+    build_report(tmp_path, private_federation(level, 2), baselines=None, seconds={}, patients={})
     assert [(tmp_path / name).exists() for name in names] == [expected] * 4
+    assert not [name for name in names if expected and b"earlier" in (tmp_path / name).read_bytes()]
     assert (tmp_path / "figures/trust.svg").exists()
     if expected:
         assert "training loss" not in (tmp_path / "figures/curves.svg").read_text().lower()
