@@ -1,7 +1,9 @@
 import os
 import signal
 from collections.abc import Iterator
+from functools import lru_cache
 
+import opacus.accountants.analysis.rdp as renyi
 import pytest
 import torch
 from effort import examples
@@ -30,6 +32,14 @@ def no_waiting_for_disks() -> Iterator[None]:
     """Spare thousands of waits for a disk: what they are for, a power cut, happens in no unit test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def divergences_are_computed_once() -> Iterator[None]:
+    """Keep what Opacus computes of a mechanism and an order: it asks four times in each bound of epsilon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(renyi, "_compute_rdp", lru_cache(maxsize=1 << 16)(renyi._compute_rdp))
         yield
 
 

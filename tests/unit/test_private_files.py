@@ -164,7 +164,7 @@ WRITERS: Mapping[str, Callable[[Path], None]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=[0o000, 0o022], ids=oct)
+@pytest.fixture(params=[0o000, pytest.param(0o022, marks=pytest.mark.long)], ids=oct)
 def umask(request):
     before = os.umask(request.param)
     yield

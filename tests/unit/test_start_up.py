@@ -11,19 +11,13 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "monai", "scipy", "nibabel", "matplotlib", "pandas"}
 IMPORT = """
 import importlib, json, sys
-for name in json.loads(sys.argv[1]):
-    importlib.import_module(name)
-print(json.dumps(sorted(set(sys.modules) & set(json.loads(sys.argv[2])))))
+heavy = set(json.loads(sys.argv[2]))
+for modules in json.loads(sys.argv[1]):
+    before = heavy & set(sys.modules)
+    for name in modules:
+        importlib.import_module(name)
+    print(json.dumps(sorted((heavy & set(sys.modules)) - before)))
 """
-
-
-def loaded(*modules):
-    """The heavy packages in a new process that has imported these modules."""
-    words = (json.dumps(modules), json.dumps(sorted(HEAVY)))
-    ended = subprocess.run(
-        [sys.executable, "-c", IMPORT, *words], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    return set(json.loads(ended.stdout.splitlines()[-1]))
 
 
 def classes(content):
@@ -41,58 +35,77 @@ def modules_of(job, side):
     return sorted({path.rpartition(".")[0] for path in classes(config)})
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "consilium.guard.flare_app_validator",
-        "consilium.guard.server_guard",
-        "consilium.guard.site_guard",
-        "consilium.federation.server.continuation",
-        "consilium.federation.monitoring.job_outcomes",
-        "consilium.federation.server.site_return",
-    ],
-)
-def test_what_runs_beside_jobs_loads_nothing_that_only_jobs_need(module):
-    assert not loaded(module)
+BESIDE_JOBS = [
+    "consilium.guard.flare_app_validator",
+    "consilium.guard.server_guard",
+    "consilium.guard.site_guard",
+    "consilium.federation.server.continuation",
+    "consilium.federation.monitoring.job_outcomes",
+    "consilium.federation.server.site_return",
+]
+ASKING = [
+    "consilium.cli.main",
+    "consilium.federation.server.user_session",  # `status`
+    "consilium.poc.federation",  # `poc status`, `poc stop`
+    "consilium.poc.project",
+    "consilium.provisioning.builder",  # `nvflare provision`
+    "consilium.records.site_status",
+    "consilium.report.status.site",  # `status --site`
+]
+JOBS = ["brain_tumor_fedavg", "brain_tumor_check"]
+RECIPES = sorted(path.stem for path in (ROOT / "custom/consilium/recipes").glob("[a-z]*.py"))
+STARTS = {
+    **{one: [one] for one in (*BESIDE_JOBS, *ASKING)},
+    **{one: modules_of(one, "server") for one in JOBS},
+    "recipes": [f"consilium.recipes.{name}" for name in RECIPES],
+    # From here on something heavy may be loaded, more and more of it.
+    **{f"statistics of a {side}": modules_of("brain_tumor_stats", side) for side in ("server", "client")},
+    "cases": ["consilium.data.cohort_pass", "consilium.tasks.brain_tumor.cases"],
+    "reports": ["consilium.report.write"],
+}
 
 
-@pytest.mark.parametrize("job", ["brain_tumor_fedavg", "brain_tumor_check"])
-def test_the_server_s_side_of_a_job_loads_neither_torch_nor_monai(job):
-    assert not loaded(*modules_of(job, "server"))
+@pytest.fixture(scope="module")
+def loaded():
+    """What each start loads of the heavy packages that none before it did: all in one new process."""
+    words = (json.dumps(list(STARTS.values())), json.dumps(sorted(HEAVY)))
+    ended = subprocess.run(
+        [sys.executable, "-c", IMPORT, *words], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    lines = ended.stdout.splitlines()[-len(STARTS) :]
+    return {name: set(json.loads(line)) for name, line in zip(STARTS, lines, strict=True)}
+
+
+@pytest.mark.parametrize("module", BESIDE_JOBS)
+def test_what_runs_beside_jobs_loads_nothing_that_only_jobs_need(loaded, module):
+    assert not loaded[module]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_server_s_side_of_a_job_loads_neither_torch_nor_monai(loaded, job):
+    assert not loaded[job]
 
 
 @pytest.mark.parametrize("side", ["server", "client"])
-def test_statistics_are_gathered_without_torch_and_monai(side):
-    assert not loaded(*modules_of("brain_tumor_stats", side)) & {"torch", "monai", "matplotlib", "pandas"}
+def test_statistics_are_gathered_without_torch_and_monai(loaded, side):
+    assert not loaded[f"statistics of a {side}"] & {"torch", "monai", "matplotlib", "pandas"}
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "consilium.cli.main",
-        "consilium.federation.server.user_session",  # `status`
-        "consilium.poc.federation",  # `poc status`, `poc stop`
-        "consilium.poc.project",
-        "consilium.provisioning.builder",  # `nvflare provision`
-        "consilium.records.site_status",
-        "consilium.report.status.site",  # `status --site`
-    ],
-)
-def test_commands_that_only_ask_load_nothing_that_only_training_needs(module):
-    assert not loaded(module)
+@pytest.mark.parametrize("module", ASKING)
+def test_commands_that_only_ask_load_nothing_that_only_training_needs(loaded, module):
+    assert not loaded[module]
 
 
-def test_jobs_are_written_and_checked_without_anything_that_only_running_them_needs():
+def test_jobs_are_written_and_checked_without_anything_that_only_running_them_needs(loaded):
     """Every hospital's own process checks jobs by writing them again."""
-    modules = sorted(path.stem for path in (ROOT / "custom/consilium/recipes").glob("[a-z]*.py"))
-    assert {"catalog", "fedavg", "readiness", "recognition", "statistics"} <= set(modules)
-    assert not loaded(*(f"consilium.recipes.{name}" for name in modules))
+    assert {"catalog", "fedavg", "readiness", "recognition", "statistics"} <= set(RECIPES)
+    assert not loaded["recipes"]
 
 
-def test_reports_are_written_without_torch_and_monai():
-    assert not loaded("consilium.report.write") & {"torch", "monai"}
+def test_reports_are_written_without_torch_and_monai(loaded):
+    assert not loaded["reports"] & {"torch", "monai"}
 
 
-def test_cases_are_checked_without_torch_and_monai():
+def test_cases_are_checked_without_torch_and_monai(loaded):
     """In each of the processes among which a check divides them."""
-    assert not loaded("consilium.data.cohort_pass", "consilium.tasks.brain_tumor.cases") & {"torch", "monai"}
+    assert not loaded["cases"] & {"torch", "monai"}

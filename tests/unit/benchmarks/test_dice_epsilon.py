@@ -49,6 +49,7 @@ def test_an_infinite_epsilon_repeats_and_a_finite_one_does_not(sites):
     assert changed(noisy[0].weights, noisy[1].weights)
 
 
+@pytest.mark.long
 def test_a_smaller_epsilon_has_more_noise_at_every_site(sites):
     noise = [train(sites, Way("dp_sgd", "pretrained", "all", one))[1].noise for one in (1.0, 8.0, 1000.0)]
     assert all(noise[0][site] > noise[1][site] > noise[2][site] > 0 for site in sites)

@@ -232,6 +232,7 @@ for index in range(100):
 """
 
 
+@pytest.mark.long
 def test_what_a_killed_process_paid_counts_for_the_next_job(hospital):
     site = hospital(epsilon=FIVE_ROUNDS)
     command = [sys.executable, "-c", TRAIN, site.model_dump_json()]

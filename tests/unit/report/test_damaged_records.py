@@ -253,9 +253,8 @@ def test_a_histogram_of_a_site_without_an_answer_is_shown(tmp_path):
         assert report(tmp_path, STATISTICS_FILE, json.dumps(content))
 
 
-@pytest.mark.parametrize(
-    "extreme", [-1e9, *(pytest.param(one, marks=pytest.mark.long) for one in (5e-324, 1e9))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("extreme", [-1e9, 5e-324, 1e9])
 def test_extreme_values_can_be_drawn(tmp_path, extreme):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "draw_curves", curves.draw_curves)

@@ -96,6 +96,7 @@ def test_a_simulation_and_a_job_s_sites_make_the_same_local_only_model(tmp_path:
     assert report.steps == simulated.local_steps
 
 
+@pytest.mark.long
 def test_what_a_federation_that_starts_from_a_model_is_compared_with_starts_from_it_too(
     sites: dict[str, SiteData], record: BaselineRecord, tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_what_a_federation_that_starts_from_a_model_is_compared_with_starts_from
     assert found.pooled["north"] == pytest.approx(found.local["north"]["north"], abs=1e-4)
 
 
+@pytest.mark.long
 def test_training_alone_gives_the_very_models_that_a_federation_is_compared_with(tmp_path: Path) -> None:
     folders = {}
     for number, name in enumerate(("north", "south")):

@@ -67,7 +67,10 @@ def test_both_halves_continue_after_a_restart_as_if_there_had_been_none(sites, t
     assert np.isfinite(np.concatenate([value.ravel() for value in whole.models[-1].values()])).all()
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=() if one in ("fedavg", "fedadam") else pytest.mark.long) for one in ALONE],
+)
 def test_every_algorithm_lowers_the_loss(sites, tmp_path, name):
     learning = SETTINGS.model_copy(update={"local_steps": 10})
     algorithm = {"name": name, **({"server_rate": 0.3} if name in ("fedadam", "fedyogi") else {})}

@@ -111,6 +111,7 @@ def test_the_audit_finds_that_gradients_are_not_clipped(audit, monkeypatch):
     assert bound > epsilon
 
 
+@pytest.mark.long
 def test_the_audit_finds_that_everybody_is_in_every_step(audit, monkeypatch):
     def draw_patients(self, local, patients):
         self._expected = self._require_paid().sampling_rate * patients

@@ -40,7 +40,7 @@ def test_the_same_study_is_the_same_file() -> None:
     assert render_summary(report) == render_summary(report)
 
 
-@pytest.mark.parametrize("hospitals", [1, 60])
+@pytest.mark.parametrize("hospitals", [pytest.param(1, marks=pytest.mark.long), 60])
 def test_any_number_of_hospitals_fits_on_the_page(hospitals: int, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, float]] = []
     monkeypatch.setattr(

@@ -147,7 +147,9 @@ def test_other_jobs_have_all_three_charts_and_nothing_to_explain() -> None:
     assert "ithheld" not in read_text(rendered(federation(2)))
 
 
-@pytest.mark.parametrize(("level", "expected"), [("formal", False), ("reconstruction", True)])
+@pytest.mark.parametrize(
+    ("level", "expected"), [("formal", False), pytest.param("reconstruction", True, marks=pytest.mark.long)]
+)
 def test_there_is_no_file_of_empty_charts(level: str, expected: bool, tmp_path) -> None:
     names = ("curves.png", "curves_dark.png", "figures/curves.svg", "figures/curves.csv")
     (tmp_path / "figures").mkdir()

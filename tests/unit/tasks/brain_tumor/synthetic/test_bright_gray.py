@@ -25,6 +25,7 @@ def test_limbic_cortex_is_brighter_than_the_rest_in_most_patients(
     assert np.std(brighter) > 0.05, "patients differ"
 
 
+@pytest.mark.long
 def test_cortex_differs_from_place_to_place(grown: Sequence[tuple[Head, Tumor]]) -> None:
     for number, (head, _) in enumerate(grown):
         far = (head.position_mm[2] > 50) & (head.gray > 0.7)

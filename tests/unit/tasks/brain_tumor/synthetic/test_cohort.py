@@ -69,6 +69,7 @@ def test_an_interrupted_cohort_is_completed(tmp_path: Path, two_cases: CohortSpe
     assert after.items() >= first.items()
 
 
+@pytest.mark.long
 def test_a_hospital_does_not_depend_on_the_others(
     tmp_path: Path, one_of_each: CohortSpec, two_cases: CohortSpec
 ) -> None:
@@ -92,6 +93,7 @@ def test_another_cohorts_folder_is_rejected(tmp_path: Path, two_cases: CohortSpe
         make_cohort(two_cases.model_copy(update={"seed": 8}), tmp_path)
 
 
+@pytest.mark.long
 def test_a_cohort_of_before_a_setting_was_added_is_the_same(tmp_path: Path, two_cases: CohortSpec) -> None:
     make_cohort(two_cases, tmp_path)
     marker = json.loads((tmp_path / "cohort.json").read_text())

@@ -24,9 +24,8 @@ def test_a_short_field_lacks_whole_slices_and_keeps_the_tumor(grown: Sequence[tu
     assert max(missing) > 30, "mm"
 
 
-@pytest.mark.parametrize(
-    ("share", "expected"), [pytest.param(0.0, [], marks=pytest.mark.long), (0.5, [0, 2])]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("share", "expected"), [(0.0, []), (0.5, [0, 2])])
 def test_a_share_of_patients_is_cropped(atlas: Atlas, share: float, expected: list[int]) -> None:
     hospital = HospitalSpec(name="elder", layout=CaseLayout.BRATS_2021, cases=4, cropped=share)
     whole = hospital.model_copy(update={"cropped": 0.0})

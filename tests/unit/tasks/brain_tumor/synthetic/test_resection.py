@@ -98,6 +98,7 @@ def test_a_cavity_is_dark_on_flair_and_bright_on_t2(atlas: Atlas) -> None:
         assert np.median(images["t2"][cavity]) > 1.4 * np.median(images["t2"][healthy]), demo.name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("share", "expected"),
     [
