@@ -1,11 +1,10 @@
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 
-import opacus.accountants.analysis.rdp as renyi
 import pytest
-import torch
 from effort import examples
 from hypothesis import HealthCheck, settings
 
@@ -18,13 +17,11 @@ settings.register_profile(
 settings.load_profile("a busy machine")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
     """More threads than cores make small networks slower, not faster."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,12 +32,12 @@ def no_waiting_for_disks() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def divergences_are_computed_once() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def divergences_are_computed_once() -> None:
     """Keep what Opacus computes of a mechanism and an order: it asks four times in each bound of epsilon."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(renyi, "_compute_rdp", lru_cache(maxsize=1 << 16)(renyi._compute_rdp))
-        yield
+    renyi = sys.modules.get("opacus.accountants.analysis.rdp")
+    if renyi is not None and not hasattr(renyi._compute_rdp, "cache_info"):
+        renyi._compute_rdp = lru_cache(maxsize=1 << 16)(renyi._compute_rdp)
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +60,17 @@ def handlers() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def without_drawings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the seconds of charts, figures and PDFs, where a test reads the page or a command's answer."""
+    from consilium.report.privacy import write
+    from consilium.report.statistics import page
+    from consilium.report.training import build
+
+    monkeypatch.setattr(build, "draw_curves", lambda report, path, palette: path.write_bytes(b"png"))
+    monkeypatch.setattr(build, "write_figures", lambda folder, report: None)
+    monkeypatch.setattr(build, "render_summary", lambda report: b"pdf")
+    monkeypatch.setattr(page, "_draw", lambda features, group, sites: ())
+    monkeypatch.setattr(write, "render_privacy_pdf", lambda statement: b"pdf")

@@ -112,6 +112,7 @@ def test_the_check_of_a_site_opens_nothing_that_a_job_has_read(hospital, monkeyp
     assert found[0][0][0].data["checked"]
 
 
+@pytest.mark.long
 def test_several_processes_leave_nothing_to_read(hospital):
     written = max((hospital.dataset / name).stat().st_ctime_ns for name in FILES)
     # `settled` does not hold in other processes.

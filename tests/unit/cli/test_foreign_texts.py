@@ -15,7 +15,6 @@ from consilium.records import site_status
 from consilium.records.federation import FEDERATION_FILE
 from consilium.records.readiness import READINESS_FILE
 from consilium.records.site_status import STATUS_FOLDER
-from consilium.report.training import build
 from consilium.simulation.display import Display
 
 FORGED = "job 64e0768a: success"
@@ -133,11 +132,9 @@ def edit(record, text, *more):
     return content
 
 
+@pytest.mark.usefixtures("without_drawings")
 @pytest.mark.parametrize("text", NASTY_TEXTS)
-def test_report_of_a_training(run, monkeypatch, tmp_path, text):
-    monkeypatch.setattr(build, "draw_curves", lambda report, path, palette: path.write_bytes(b"png"))
-    monkeypatch.setattr(build, "write_figures", lambda folder, report: None)
-    monkeypatch.setattr(build, "render_summary", lambda report: b"pdf")
+def test_report_of_a_training(run, tmp_path, text):
     check_report(run, tmp_path, edit(federation(), text))
 
 

@@ -82,6 +82,7 @@ def test_hospitals_without_a_site_are_rejected_before_anything_starts(run, tmp_p
     assert not (tmp_path / "poc").exists()
 
 
+@pytest.mark.usefixtures("without_drawings")
 def test_a_report_of_a_download_tells_its_outcome(run, tmp_path):
     workspace = tmp_path / "job-1/workspace"
     workspace.mkdir(parents=True)
@@ -116,6 +117,7 @@ def test_a_report_of_a_check_shows_the_table_and_whether_all_are_ready(run, tmp_
     assert "Who is ready to train" in (tmp_path / "report/index.html").read_text()
 
 
+@pytest.mark.usefixtures("without_drawings")
 @pytest.mark.parametrize(("missing", "code"), [({}, 0), ({"west": "its disk is away"}, 1)])
 def test_a_report_of_statistics_tells_whether_a_site_is_missing(run, tmp_path, missing, code):
     statistics({"north": 3, "south": 4}, missing=missing).save(tmp_path)

@@ -32,6 +32,7 @@ def trained():
     return record
 
 
+@pytest.mark.usefixtures("without_drawings")
 @pytest.mark.parametrize(
     ("name", "record"),
     [

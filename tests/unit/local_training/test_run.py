@@ -159,7 +159,7 @@ def test_the_same_command_again_trains_nothing(trained, rounds_trained):
     assert rounds_trained == []
 
 
-@pytest.mark.parametrize("change", ["setting", "patient", "model"])
+@pytest.mark.parametrize("change", [pytest.param("setting", marks=pytest.mark.long), "patient", "model"])
 def test_another_training_in_the_same_folder_starts_from_the_beginning(
     trained, rounds_trained, north, change
 ):

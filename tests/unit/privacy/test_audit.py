@@ -42,7 +42,7 @@ def test_the_p_value_is_the_theorem_s(canaries, guesses, correct, epsilon, delta
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
-@pytest.mark.parametrize("canaries", [100, 300])
+@pytest.mark.parametrize("canaries", [100, pytest.param(300, marks=pytest.mark.long)])
 def test_randomized_response_is_falsely_refuted_as_rarely_as_promised(epsilon, canaries):
     # Randomized response is exactly epsilon-private, and nothing of that epsilon is easier to guess: the
     # probability of a bound above epsilon can be summed up.

@@ -81,7 +81,7 @@ def test_the_noise_is_never_less_than_was_asked_for(noise, sites):
     assert noise_of_sites(levels + 1, sites) < noise
 
 
-@pytest.mark.parametrize("left", [3, 4, 9, 10])
+@pytest.mark.parametrize("left", [3, *(pytest.param(more, marks=pytest.mark.long) for more in (4, 9)), 10])
 def test_however_many_of_ten_drop_out_the_threshold_s_noise_is_in_the_sum(left):
     """Each site adds as if only the fewest were left; each one beyond them makes it more."""
     summed = opened_sum([0.0] * left, plan(1.0, 3))

@@ -25,7 +25,9 @@ from .compared_jobs import (
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("minimum", [1, 2, MINIMUM])
+@pytest.mark.parametrize(
+    "minimum", [1, *(pytest.param(more, marks=pytest.mark.long) for more in (2, MINIMUM))]
+)
 def test_statistics_of_two_jobs_can_t_be_subtracted(hospital, change, minimum):
     """With a patient that has a mean of its own in every histogram, what changes is of whole groups."""
     before = described(hospital)

@@ -129,7 +129,7 @@ def test_it_makes_the_steps_of_a_federation_of_one(tmp_path):
         np.testing.assert_array_equal(alone[name], value)
 
 
-@pytest.mark.parametrize("rounds_done", [0, 2, ROUNDS])
+@pytest.mark.parametrize("rounds_done", [pytest.param(0, marks=pytest.mark.long), 2, ROUNDS])
 def test_a_new_process_resumes_and_repeats_no_finished_round(tmp_path, steps, rounds_done):
     whole = site(tmp_path / "whole", PATIENTS)
     compare(*start(tmp_path / "whole", whole))

@@ -257,6 +257,7 @@ def test_what_can_t_be_used_is_rejected_and_nothing_is_written(prepare, changes,
     assert not (prepare.folder / "prepared" / "north").exists()
 
 
+@pytest.mark.long
 def test_a_prepared_kit_is_ready(hospital):
     findings = check_site(hospital, load_site_job("brain_tumor_fedavg"), offline=True).findings
     failed = {one.id for one in findings if one.status is Status.FAILED}

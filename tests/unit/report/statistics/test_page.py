@@ -5,7 +5,6 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.records.statistics import SiteAnswer, StatisticsRecord
-from consilium.report.statistics import page as page_module
 from consilium.report.statistics.page import render_statistics
 from consilium.report.write import write_report
 
@@ -14,12 +13,6 @@ from .records import record
 
 SITES = {"north": 12, "south": 4}
 TIMES = "\N{MULTIPLICATION SIGN}"
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Spare what takes a second and shows none of the page's words."""
-    monkeypatch.setattr(page_module, "_draw", lambda features, group, sites: ())
 
 
 def test_the_page_is_one_file_with_its_pictures_and_no_link_elsewhere(tmp_path):
@@ -33,7 +26,7 @@ def test_the_page_is_one_file_with_its_pictures_and_no_link_elsewhere(tmp_path):
     assert [path.name for path in page.parent.iterdir()] == ["index.html"]
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("without_drawings")
 def test_the_page_has_each_hospitals_numbers():
     volumes = {"volume_wt": {"north": [52.5] * 12, "south": [102.5] * 4}}
     spacing = {"spacing_z": {"north": [1.0] * 12, "south": [1.0, 5.0, 5.0, 5.0]}}
@@ -43,7 +36,7 @@ def test_the_page_has_each_hospitals_numbers():
     assert "north 152 52 (beyond chance) 152" in text  # volumes of TC, WT and ET in mL
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("without_drawings")
 def test_headings_are_the_titles_of_the_task_and_its_features():
     one = record(SITES)
     one.title = "Chest CT lesion segmentation"
@@ -54,7 +47,7 @@ def test_headings_are_the_titles_of_the_task_and_its_features():
     assert "Hospital Tumor core Whole tumor Enhancing tumor north" in text
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("without_drawings")
 def test_missing_hospitals_are_reported_first_with_the_reason():
     one = record(SITES, missing={"west": "its disk is away"})
     one.sites["west"] = SiteAnswer(min_count=1, reason="its disk is away")
@@ -66,7 +59,7 @@ def test_missing_hospitals_are_reported_first_with_the_reason():
     assert text.index("Read this first") < text.index("west is missing") < text.index("Hospitals")
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("without_drawings")
 def test_a_count_that_did_not_leave_its_hospital_is_shown_as_such():
     one = record(SITES)
     one.sites["south"] = SiteAnswer(
@@ -87,6 +80,7 @@ def test_a_hospital_that_declined_stands_in_the_table_without_a_number():
     assert "west" not in text[text.index("Intensities as the network sees them") :]
 
 
+@pytest.mark.usefixtures("without_drawings")
 def test_names_and_reasons_from_elsewhere_are_escaped():
     html = render_statistics(record({"<b>x</b>": 3}, missing={"west": "<script>alert(1)</script>"}))
     assert "<b>" not in html
