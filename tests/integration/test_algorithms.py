@@ -17,8 +17,8 @@ LEFT_OUT = {
     "brain_tumor_dp_sgd": "it takes hospitals with a budget",
 }
 
-FIRST = {"brain_tumor_scaffold", "brain_tumor_ditto"}
-"""One that exchanges more than a model, and one that keeps a model at each hospital."""
+FIRST = {"brain_tumor_scaffold"}
+"""It exchanges more than a model."""
 
 JOBS = [
     pytest.param(name, marks=() if name in FIRST else pytest.mark.long)

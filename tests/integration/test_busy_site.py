@@ -12,6 +12,7 @@ pytestmark = pytest.mark.integration
 SITES = ("north", "south")
 
 
+@pytest.mark.long
 def test_a_site_that_prepares_for_long_sends_heartbeats(hospitals, tmp_path, monkeypatch):
     """Without them, each would be lost after `quorum.silence_minutes`, and the job with them."""
     busy = tmp_path / "busy"

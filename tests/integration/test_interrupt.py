@@ -56,10 +56,8 @@ def test_an_interrupted_study_leaves_no_process_and_resumes_where_it_stopped(hos
     assert not processes_of(out)
 
 
-@pytest.mark.parametrize(
-    "number",
-    [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.long) for one in (signal.SIGTERM, signal.SIGHUP))],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_study_that_is_ended_in_another_way_leaves_no_process_either(hospitals, tmp_path, number):
     """By `timeout`, Slurm or systemd; with its terminal; at once."""
     out, log = tmp_path / "out", tmp_path / "stderr.txt"

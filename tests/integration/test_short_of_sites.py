@@ -27,6 +27,7 @@ def short(hospitals, tmp_path_factory):
         return simulate(export(folder / "job", {"min_sites": 2}), sites, folder / "out")
 
 
+@pytest.mark.long
 def test_the_command_fails_and_names_the_report(short):
     assert short.code == 2
     assert "1 site can train, and min_sites is 2" in short.stderr
@@ -34,6 +35,7 @@ def test_the_command_fails_and_names_the_report(short):
     assert not short.stdout
 
 
+@pytest.mark.long
 def test_the_report_has_each_sites_reason_and_remedy(short):
     report = short.report
     assert (report["status"], report["outcome"], report["rounds"]) == ("failed", "failure", [])

@@ -49,6 +49,7 @@ def run(tmp_path_factory):
         yield run
 
 
+@pytest.mark.long
 def test_it_is_trained_and_reported_by_the_kappa_of_all_patients(run):
     study, text = run("fundus_fedavg", "--local-only", rounds=2)
     federation = study.federation
