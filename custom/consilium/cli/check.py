@@ -24,7 +24,7 @@ from consilium.cli.options import (
     parse_endings,
     parse_missing,
 )
-from consilium.cli.terminal import LOADING, say_json
+from consilium.cli.terminal import LOADING, say_json, say_result
 from consilium.counts import counted
 from consilium.default_task import training_job
 
@@ -62,11 +62,11 @@ For a program, or for people outside the hospital: counts by code, without ids a
 
 After Ctrl-C the same command resumes.
 
-Exit code: 0 ready, or good without labels (warnings included), 1 some cases are left out, 2 the folder or the
-command can't be used, 70 an error in Consilium itself, 130 stopped.
+Exit code: 0 ready, or good without labels or with too few patients to train on (warnings included), 1 some
+cases are left out, 2 the folder or the command can't be used, 70 an error in Consilium itself, 130 stopped.
 """
 
-_EXIT = {"ready": 0, "good_without_labels": 0, "cases_left_out": 1, "not_usable": 2}
+_EXIT = {"ready": 0, "good_without_labels": 0, "too_few_to_train": 0, "cases_left_out": 1, "not_usable": 2}
 
 
 def check(
@@ -188,6 +188,9 @@ def check(
         say_json(found.as_json(cases=show_cases))
     else:
         _print(found, show_cases=show_cases)
+        for path in (html, write_patients, write_accepted):
+            if path and path.exists():
+                say_result(path)
     raise typer.Exit(_EXIT[found.verdict])
 
 
@@ -240,6 +243,6 @@ def _print(found: DataCheck, *, show_cases: bool) -> None:
         f"{counted(found.patients, 'patient')} used "
         f"({counts['labeled']} labeled), {counts['left_out']} left out{more}"
     )
-    for sentence in (found.sets, found.targets):
+    for sentence in (found.sets, found.targets, found.advice):
         if sentence:
             console.print(f"{sentence}.")

@@ -104,7 +104,7 @@ def evaluate(
 
 def _print(done: EvaluatedCases, task: Task, *, show_cases: bool) -> None:
     from consilium.counts import counted
-    from consilium.report.data_check.page import group_findings
+    from consilium.report.data_check.finding_group import group_findings
     from consilium.report.evaluation.rows import measure_rows, shows_quantiles
     from consilium.report.terminal import Terminal, folding_table
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from consilium.counts import counted
 
 if TYPE_CHECKING:
-    from consilium.report.data_check.page import FindingGroup
+    from consilium.report.data_check.finding_group import FindingGroup
     from consilium.report.terminal import Terminal
     from consilium.tasks import Task
 

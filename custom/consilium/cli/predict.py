@@ -149,7 +149,7 @@ def _parse_inputs(given: list[str]) -> Path | Mapping[str, Path]:
 
 def _print(done: PredictedCases, task: Task, *, show_cases: bool) -> None:
     from consilium.counts import counted
-    from consilium.report.data_check.page import group_findings
+    from consilium.report.data_check.finding_group import group_findings
     from consilium.report.terminal import Terminal
 
     console = Terminal(stderr=True)

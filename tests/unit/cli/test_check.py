@@ -12,11 +12,23 @@ def damage(hospital):
     path.write_bytes(path.read_bytes()[:40])
 
 
-def test_a_sound_folder_is_ready(check, hospital):
+def test_a_sound_folder_is_ready_once_it_has_enough_patients_to_train_on(check, hospital):
     code, out, _ = check(hospital.folder)
     assert code == 0
-    assert "ready: 2 cases of 2 patients used (2 labeled), 0 left out" in out
+    assert "too few to train: 2 cases of 2 patients used (2 labeled), 0 left out" in out
     assert "Too few to train on: 2 labeled patients, and min_training_patients is 3" in out
+    assert "--min-patients 1" in out
+    hospital.brats("third")
+    code, out, _ = check(hospital.folder)
+    assert code == 0
+    assert "ready: 3 cases of 3 patients used (3 labeled), 0 left out" in out
+    assert "--min-patients" not in out
+
+
+def test_files_that_were_written_are_named_at_the_end(check, hospital, tmp_path):
+    files = {f"--{name}": tmp_path / name for name in ("html", "write-patients", "write-accepted")}
+    _, out, _ = check(hospital.folder, *(word for pair in files.items() for word in pair))
+    assert out.splitlines()[-3:] == [str(path) for path in files.values()]
 
 
 def test_a_folder_with_a_bad_case_says_what_to_do_and_names_nobody_unless_asked(check, hospital):
@@ -40,7 +52,7 @@ def test_more_left_out_than_a_site_tolerates_by_default_is_said(check, hospital)
 
 def test_an_image_that_a_hospital_lacks_is_declined_by_jobs_that_do_not_learn_to_do_without(check, tmp_path):
     hospital = Hospital(tmp_path / "data")
-    for name in ("mueller", "rossi"):
+    for name in ("mueller", "rossi", "smith"):
         hospital.brats(name, without=("t1",))
     code, out, _ = check(hospital.folder, "--missing", "t1")
     assert code == 2
@@ -48,7 +60,7 @@ def test_an_image_that_a_hospital_lacks_is_declined_by_jobs_that_do_not_learn_to
     assert "each with learning.modality_dropout above 0" in " ".join(out.split())
     code, out, _ = check(hospital.folder, "--missing", "t1", "--set", "learning.modality_dropout=0.2")
     assert code == 0
-    assert "ready: 2 cases of 2 patients used" in out
+    assert "ready: 3 cases of 3 patients used" in out
 
 
 def test_json_has_counts_by_code_and_no_id_or_path(check, hospital):

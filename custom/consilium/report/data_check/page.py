@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -14,57 +14,22 @@ from consilium.counts import counted
 from consilium.data.checks import CheckedCohort, Finding, Severity
 from consilium.data.codes import DataCode
 from consilium.data.files import readable
-from consilium.data.problem_code import ProblemCode
 from consilium.participant.case_admission import left_out_reason
 from consilium.participant.patient_selection import describe_sets, describe_withheld, lack_of_patients
 from consilium.participant.site_settings import SiteSettings
 from consilium.report.chart_style import DARK, LIGHT
+from consilium.report.data_check.finding_group import FindingGroup, group_findings
 from consilium.report.html import page_environment
 from consilium.tasks import get_task
 from consilium.tasks.partial_labels import describe_missing_targets
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised when the meaning of a key in `DataCheck.as_json` changes."""
 
-Verdict = Literal["ready", "good_without_labels", "cases_left_out", "not_usable"]
+Verdict = Literal["ready", "good_without_labels", "too_few_to_train", "cases_left_out", "not_usable"]
 
-_ORDER = list(Severity)
 _HOW_TO_ACCEPT: Final = "consilium check DIR --write-accepted FILE writes the file to complete (docs/data.md)"
 _MOST_FILES = 500
-
-
-@dataclass(frozen=True)
-class FindingGroup:
-    """All findings of one code and severity.
-
-    Args:
-        code: The code.
-        severity: What they mean for their cases.
-        findings: What was found, by case.
-    """
-
-    code: ProblemCode
-    severity: Severity
-    findings: tuple[Finding, ...]
-
-    @property
-    def cases(self) -> list[str]:
-        """The cases that it was found in, each once."""
-        return list(dict.fromkeys(one.case_id for one in self.findings if one.case_id is not None))
-
-    @property
-    def images(self) -> dict[str, int]:
-        """In how many cases each image is concerned, by its name; empty for what is not about an image."""
-        seen = {(one.image, one.case_id) for one in self.findings if one.image is not None}
-        return dict(sorted(Counter(str(name) for name, _ in seen).items()))
-
-    def describe_images(self, total: int) -> str:
-        """Which images are concerned in how many of all cases: "left, right in 6 of 6"; "" for none."""
-        by_count: dict[int, list[str]] = defaultdict(list)
-        for name, count in self.images.items():
-            by_count[count].append(name)
-        parts = [f"{', '.join(names)} in {count} of {total}" for count, names in sorted(by_count.items())]
-        return "; ".join(reversed(parts))
 
 
 @dataclass(frozen=True)
@@ -91,14 +56,16 @@ class DataCheck:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the folder is ready, ready but for some cases, or not usable."""
+        """Whether the folder is ready, ready but for some cases or patients, or not usable."""
         errors = [one for one in self.findings if one.severity is Severity.ERROR]
         if any(one.case_id is None for one in errors):
             return "not_usable"
         if errors:
             return "cases_left_out"
-        unlabeled = any(one.code is DataCode.NO_LABELED_CASE for one in self.findings)
-        return "good_without_labels" if unlabeled else "ready"
+        if any(one.code is DataCode.NO_LABELED_CASE for one in self.findings):
+            return "good_without_labels"
+        site = SiteSettings(dataset=self.folder)
+        return "too_few_to_train" if lack_of_patients(site, self.labeled_patients) else "ready"
 
     @property
     def groups(self) -> Sequence[FindingGroup]:
@@ -171,6 +138,17 @@ class DataCheck:
         said = describe_sets(patients - test - validation, validation, test, withheld)
         return f"With the default settings of a site. {lack_of_patients(site, patients) or said}"
 
+    @property
+    def advice(self) -> str:
+        """What to do about too few patients, in words; "" if they suffice or something else is wrong."""
+        if self.verdict != "too_few_to_train":
+            return ""
+        return (
+            "Add labeled patients. These can be evaluated and predicted on as they are (consilium evaluate, "
+            "consilium predict); to try training out on this machine, add --min-patients 1 to consilium "
+            "simulate or consilium train"
+        )
+
     def as_json(self, *, cases: bool = False) -> dict[str, Any]:
         """Return the findings as JSON values.
 
@@ -203,15 +181,6 @@ class DataCheck:
                 for group in self.groups
             ],
         }
-
-
-def group_findings(findings: Iterable[Finding]) -> Sequence[FindingGroup]:
-    """Put findings of one code and severity together: errors first, then what occurs most."""
-    by_kind: dict[tuple[Severity, ProblemCode], list[Finding]] = defaultdict(list)
-    for finding in findings:
-        by_kind[finding.severity, finding.code].append(finding)
-    groups = (FindingGroup(code, severity, tuple(found)) for (severity, code), found in by_kind.items())
-    return sorted(groups, key=lambda one: (_ORDER.index(one.severity), -len(one.cases), one.code.value))
 
 
 def _seen(findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -260,6 +229,8 @@ def _state_verdict(check: DataCheck) -> Iterator[str]:
     elif check.verdict == "good_without_labels":
         cases = counted(used, "case")
         yield f"Good, without labels: {cases} can be predicted; training and evaluation need labels."
+    elif check.verdict == "too_few_to_train":
+        yield f"Good, but too few to train on: {counted(used, 'case')}."
     elif left_out:
         are = "are" if left_out > 1 else "is"
         yield f"{left_out} of {counted(used + left_out, 'case')} {are} left out of training. Used: {used}."
@@ -273,6 +244,8 @@ def _state_verdict(check: DataCheck) -> Iterator[str]:
 def _next_steps(check: DataCheck) -> Iterator[str]:
     if check.verdict == "not_usable":
         yield "Fix what is said of the folder as a whole: nothing can be used before."
+    if check.advice:
+        yield f"{check.advice}."
     if check.counts["left_out"]:
         yield (
             "Fix the cases that are left out, or leave them as they are: training then uses the others, "

@@ -13,7 +13,7 @@ from consilium.data.finding import Finding
 from consilium.learning.bootstrap import FEWEST_PATIENTS
 from consilium.learning.evaluation_summary import QUANTILES, EvaluationSummary
 from consilium.report.chart_style import DARK, LIGHT
-from consilium.report.data_check.page import group_findings
+from consilium.report.data_check.finding_group import group_findings
 from consilium.report.evaluation.figure import draw_scores
 from consilium.report.evaluation.rows import key_row, key_rows, measure_rows, shows_quantiles
 from consilium.report.html import page_environment

@@ -36,10 +36,10 @@ def check(*findings: Finding, cases: tuple[Case, ...] = (case("A"), case("B"))) 
 
 
 def test_a_folder_without_findings_leads_to_the_check_of_the_site() -> None:
-    text = read_text(render_data_check(check()))
+    text = read_text(render_data_check(check(cases=(case("A"), case("B"), case("C")))))
     assert "What is in brats" in text
     assert str(FOLDER) in text
-    assert "Ready: every case is used, 2 in all." in text
+    assert "Ready: every case is used, 3 in all." in text
     assert "consilium check-site KIT" in text
     assert "Nothing was found in any case." in text
 
@@ -113,6 +113,16 @@ def test_a_folder_that_can_t_be_read_has_no_counts() -> None:
 def test_a_single_patient_is_said_not_to_be_enough(cases: tuple[Case, ...], reported: bool) -> None:
     text = read_text(render_data_check(check(cases=cases)))
     assert ("Too few to train on: 1 labeled patient," in text) is reported
+
+
+@pytest.mark.parametrize(("patients", "verdict"), [(2, "too_few_to_train"), (3, "ready")])
+def test_a_folder_that_no_job_would_train_on_is_not_called_ready(patients: int, verdict: str) -> None:
+    one = check(cases=tuple(case(f"P{number}") for number in range(patients)))
+    assert one.verdict == one.as_json()["verdict"] == verdict
+    text = read_text(render_data_check(one))
+    assert ("Good, but too few to train on: 2 cases." in text) is (patients == 2)
+    assert ("Ready" in text) is (patients == 3)
+    assert ("Add labeled patients." in text) is (patients == 2)
 
 
 def test_what_comes_from_files_is_never_markup() -> None:
