@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ PYTHON = re.compile(r"\bpython (?P<script>(?:benchmarks|tools)/\S+\.py)(?P<words
 CONSILIUM = re.compile(r"^\s*(?:\S+/)?consilium (?!secagg \d)(?P<words>[a-z].*)")
 MAKE = re.compile(r"^\s*(?:time )?make (?P<target>[a-z][a-z-]*)")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+WRITTEN = re.compile(
+    r"^(?:\$ )?(?:consilium|nvflare)\b.*\s(?:--(?:to|out|output|html|write-[a-z]+)|-o|-w|cohort)\s+"
+    r"(?P<path>[a-z][\w./-]*)"
+)
 
 
 def lines(text: str) -> Iterator[str]:
@@ -119,6 +124,26 @@ def test_the_page_of_a_command_names_each_of_its_options(name: str) -> None:
     assert [
         one for one in options if not any(re.search(rf"(?<![\w-]){text}(?![\w-])", page) for text in one)
     ] == []
+
+
+def helps(command: object = PROGRAM) -> Iterator[str]:
+    """Yield the examples below the help of each command."""
+    yield f"```\n{getattr(command, 'epilog', None) or ''}\n```"
+    for one in getattr(command, "commands", {}).values():
+        yield from helps(one)
+
+
+def test_what_a_documented_command_writes_in_a_checkout_is_not_committed_by_mistake() -> None:
+    """Keys of a federation, patients' ids and results would else be one `git add` away from a repository."""
+    texts = [*map(text_of, TEXTS), *helps()]
+    found = (WRITTEN.match(line.strip()) for text in texts for line in lines(text))
+    paths = sorted({one["path"] for one in found if one} - {"jobs"})  # the repository's own
+    assert {"handover", "try/kits", "predictions", "patients.csv", "runs/first", "data/demo"} <= set(paths)
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    words = ["git", "check-ignore", "--no-index", *paths, *(f"{path}/any" for path in paths)]
+    ignored = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    assert [path for path in paths if not {path, f"{path}/any"} & set(ignored)] == []
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ The best model of the demo:
 
   $ consilium bundle runs/demo/result -o brain_tumor_demo
 
-Its final one, for others:
+The final one of a downloaded job, for others:
 
-  $ consilium bundle results/JOB_ID -o joint_model --which final --version 1.0.0 --license CC-BY-4.0
+  $ consilium bundle results/JOB_ID -o runs/joint_model --which final --version 1.0.0 --license CC-BY-4.0
 
 Anyone with MONAI can run it, and gets what `consilium predict` finds:
 
