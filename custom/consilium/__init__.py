@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from consilium.report.data_check.page import DataCheck
     from consilium.report.write import write_report
     from consilium.simulation.display import Display
+    from consilium.simulation.environment import HospitalSimEnv
     from consilium.simulation.hospitals import NamesAndLabels
     from consilium.simulation.run import SimulationResult, simulate
     from consilium.site_check.folder import check_folder
@@ -59,6 +60,7 @@ __all__ = [
     "EvaluatedCases",
     "ExportedJob",
     "FederationRecord",
+    "HospitalSimEnv",
     "JobRecipe",
     "LearningSettings",
     "LocalTraining",
@@ -101,6 +103,7 @@ _MODULES = {
     "EvaluatedCases": "consilium.prediction.evaluate",
     "FederationRecord": "consilium.records.federation",
     "ExportedJob": "consilium.recipes.exported_job",
+    "HospitalSimEnv": "consilium.simulation.environment",
     "JobRecipe": "consilium.recipes.base",
     "LearningSettings": "consilium.tasks.learning_settings",
     "LocalTraining": "consilium.local_training.run",

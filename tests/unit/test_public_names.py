@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,32 @@ def test_the_package_alone_loads_nothing_else():
     words = [sys.executable, "-c", program]
     ended = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT)
     assert json.loads(ended.stdout) == []
+
+
+def documented_programs():
+    """Return each Python program of a page, and each code cell of a notebook, with where it stands."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    programs = [
+        (page.name, program)
+        for page in pages
+        for program in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    for notebook in (ROOT / "examples").glob("*.ipynb"):
+        cells = json.loads(notebook.read_text())["cells"]
+        programs += [(notebook.name, "".join(one["source"])) for one in cells if one["cell_type"] == "code"]
+    return programs
+
+
+def test_documented_programs_import_only_what_users_may_rely_on():
+    programs = documented_programs()
+    assert len(programs) > 5
+    internal = [
+        (name, node.module)
+        for name, program in programs
+        for node in ast.walk(ast.parse(program))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("consilium.")
+    ]
+    assert internal == []
 
 
 def test_every_name_stands_in_the_reference():

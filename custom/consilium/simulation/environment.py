@@ -40,8 +40,8 @@ class HospitalSimEnv(SimEnv):  # type: ignore[misc]
     Example:
         A notebook runs any recipe on folders of cases::
 
-            env = HospitalSimEnv({"north": SiteSettings(dataset="/data/north"), ...},
-            workspace_root="runs/first") recipe.execute(env)
+            sites = {name: SiteSettings(dataset=Path("/data") / name) for name in ("north", "south")}
+            recipe.execute(HospitalSimEnv(sites, workspace_root="runs/first"))
 
     Args:
         sites: Site name to what the hospital decides.
