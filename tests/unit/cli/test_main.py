@@ -122,7 +122,7 @@ def test_an_interrupt_says_that_nothing_runs_on_and_how_to_resume(run, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    target, name = (module, "tidy_help") if where == "around" else (demo, "run_demo")
+    target, name = (module, "_commands") if where == "around" else (demo, "run_demo")
     monkeypatch.setattr(target, name, interrupted)
     code, _, err = run("demo")
     assert code == 130

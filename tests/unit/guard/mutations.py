@@ -37,21 +37,38 @@ KEYS = st.one_of(
 
 
 @cache
-def importable_classes() -> tuple[str, ...]:
-    """Every class of consilium and of nvflare, by every path under which a module has it, imported or own."""
+def _modules() -> tuple[tuple[str, Path], ...]:
     found = []
     for package in ("consilium", "nvflare"):
         root = Path(next(iter(importlib.util.find_spec(package).submodule_search_locations)))
-        for path in root.rglob("*.py"):
-            module = ".".join((package, *path.relative_to(root).with_suffix("").parts))
-            for node in ast.parse(path.read_text()).body:
-                names = []
-                if isinstance(node, ast.ClassDef):
-                    names = [node.name]
-                elif isinstance(node, ast.ImportFrom):
-                    names = [alias.asname or alias.name for alias in node.names]
-                found += [f"{module}.{name}" for name in names if name[:1].isupper()]
+        found += [
+            (".".join((package, *path.relative_to(root).with_suffix("").parts)), path)
+            for path in sorted(root.rglob("*.py"))
+        ]
     return tuple(found)
+
+
+@cache
+def _classes_of(module: str, path: Path) -> tuple[str, ...]:
+    names = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names += [alias.asname or alias.name for alias in node.names]
+    return tuple(f"{module}.{name}" for name in names if name[:1].isupper())
+
+
+importable_classes = (
+    st.deferred(lambda: st.sampled_from(_modules()))
+    .map(lambda one: _classes_of(*one))
+    .filter(bool)
+    .flatmap(st.sampled_from)
+)
+"""Any class of consilium and of nvflare, by any path under which a module has it, imported or own.
+
+Only the modules that are drawn are read: to read all takes seconds.
+"""
 
 
 def places(value, place=()):
@@ -97,5 +114,5 @@ def mutated(draw, content):
     elif kind == "append":
         value.append(draw(st.sampled_from(value) if value else VALUES))
     else:
-        parent[key] = draw(st.sampled_from(importable_classes()))
+        parent[key] = draw(importable_classes)
     return content
