@@ -46,6 +46,7 @@ from consilium.cli.status import status
 from consilium.cli.terminal import say, say_error
 from consilium.cli.train import EPILOG as TRAIN_EPILOG
 from consilium.cli.train import train
+from consilium.data.files import is_disk_full
 from consilium.errors import Cancelled, ConsiliumError
 from consilium.processes import end_program, interrupt_on_termination, keep_new_files_private
 from consilium.records.texts import clean_lines
@@ -55,8 +56,8 @@ PROGRAM_ERROR = 70
 """EX_SOFTWARE of sysexits.h: no result of any command has it, whereas Python's own 1 has meanings here."""
 INTERRUPTED = 130
 
-_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-"""What the system says of a file that only the user can do something about."""
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says of a file that only the user can do something about, as about a full disk."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -152,11 +153,12 @@ def main() -> None:
             raise
         _end_interrupted("stopped; nothing runs on. The same command resumes.")
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)  # writing into an open file names none
-        if error.errno not in _NOT_OURS or (error.filename is None and not full):
+        full = is_disk_full(error)  # writing into an open file names none
+        if not full and (error.errno not in _NOT_OURS or error.filename is None):
             _end_with_traceback(error)
         place = "the disk written to" if error.filename is None else error.filename
-        say_error(f"error: {place}: {error.strerror}; free it, or name another folder")
+        reason = os.strerror(errno.ENOSPC) if error.strerror is None else error.strerror
+        say_error(f"error: {place}: {reason}; free it, or name another folder")
         sys.exit(WRONG_INPUT)
     except Exception as error:  # noqa: BLE001 - the end of the program: exit code 1 would be a result
         _end_with_traceback(error)

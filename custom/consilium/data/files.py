@@ -18,6 +18,9 @@ from consilium.errors import ConfigurationError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ALMOST_FULL_BYTES = 1 << 20
+_NUMPY_FULL = re.compile(r"\d+ requested and \d+ written|Not enough free space to write \d+ bytes")
+"""What numpy says of a full disk; the latter of arrays above 16 MiB, before it writes any of them."""
+
 _NO_TEXT = "\0"  # starts no path: none may hold it
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -73,16 +76,25 @@ def write_failure(folder: Path, error: OSError) -> str:
         folder: The folder, such as the cache.
         error: What writing to it raised.
     """
-    if _is_disk_full(error, folder):
+    if is_disk_full(error, folder):
         return f"{folder}: its disk is full; make room, or set cache_dir to a larger disk"
     return f"{folder} can't be written ({error}); let the account that runs FLARE write to it"
 
 
-def _is_disk_full(error: OSError, folder: Path) -> bool:
+def is_disk_full(error: OSError, folder: Path | None = None) -> bool:
+    """Return whether writing failed for want of space.
+
+    Args:
+        error: What it raised; numpy's has no number.
+        folder: Where it was written, if known: other packages' errors have no number either, so its free
+            space decides.
+    """
     if error.errno is not None:
         return error.errno in _DISK_FULL
-    if re.search(r"\d+ requested and \d+ written", str(error)):  # `ndarray.tofile`
+    if _NUMPY_FULL.search(str(error)):
         return True
+    if folder is None:
+        return False
     try:
         return shutil.disk_usage(folder).free < _ALMOST_FULL_BYTES
     except OSError:

@@ -54,6 +54,8 @@ def test_an_exported_job_s_folder_is_the_only_thing_on_standard_output(run, tmp_
         (("jobs", "export", JOB, "--set", "learning.sed=3"), ["did you mean 'seed'?"]),
         (("jobs", "export", JOB, "--set", "rounds"), ["'rounds'", "KEY=VALUE", "seed=3"]),
         (("jobs", "export", JOB, "--set", "rounds=[1"), ["KEY=VALUE"]),
+        (("cohort", "c", "--set", "tumor_mix.small=.inf"), ["tumor_mix.small", "allowed: 1000000.0 or less"]),
+        (("cohort", "c", "--set", "size=99999x99999x99999"), ["grid.shape.0", "allowed: 512 or less"]),
         (("jobs", "export", "--set", "rounds=3"), ["--set", "consilium jobs export brain_tumor_fedavg"]),
     ],
 )
@@ -99,16 +101,25 @@ def test_what_the_system_refuses_later_is_no_fault_of_the_program(run, tmp_path,
     assert f"error: {tmp_path / 'model.bin'}: No space left on device" in err
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),  # as of a write into an open file
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+        OSError("1048576 requested and 40960 written"),  # numpy's have no number
+        OSError("Not enough free space to write 35684352 bytes after offset 128"),
+    ],
+)
 def test_a_full_disk_is_no_fault_of_the_program_where_the_system_names_no_file(
-    run, tmp_path, monkeypatch, number
+    run, tmp_path, monkeypatch, error
 ):
     def full(*arguments, **options):
-        raise OSError(number, os.strerror(number))  # as of a write into an open file
+        raise error
 
     monkeypatch.setattr(BrainTumorHospitals, "make", full)
     code, _, err = run("demo", "--out", tmp_path)
     assert code == 2
+    assert "error: the disk written to: " in err
     assert "free it, or name another folder" in err
 
 

@@ -208,6 +208,7 @@ def test_the_present_cohort_is_never_evicted_but_rejected(cohort, folder):
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
         OSError("1048576 requested and 40960 written"),  # numpy, without a number
+        OSError("Not enough free space to write 35684352 bytes after offset 128"),  # numpy, above 16 MiB
     ],
 )
 def test_a_full_disk_is_named_and_leaves_nothing_half_built(cohort, folder, monkeypatch, error):

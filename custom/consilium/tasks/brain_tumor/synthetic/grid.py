@@ -1,9 +1,13 @@
 """The voxel grid that a cohort is stored on."""
 
+from typing import Annotated, TypeAlias
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # The widest brain of an adult: width, length and height, in mm.
 _HEAD_MM = (150.0, 190.0, 150.0)
+
+_Edge: TypeAlias = Annotated[int, Field(ge=1, le=512)]
 
 
 class VoxelGrid(BaseModel):
@@ -16,7 +20,7 @@ class VoxelGrid(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shape: tuple[int, int, int] = (240, 240, 155)
+    shape: tuple[_Edge, _Edge, _Edge] = (240, 240, 155)
     spacing_mm: float = Field(default=1.0, ge=0.5, le=4.0)
 
     @model_validator(mode="after")

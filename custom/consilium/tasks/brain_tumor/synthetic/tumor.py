@@ -44,9 +44,9 @@ class TumorMix(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    small: float = Field(default=1.0, ge=0)
-    medium: float = Field(default=2.0, ge=0)
-    large: float = Field(default=1.0, ge=0)
+    small: float = Field(default=1.0, ge=0, le=1e6)
+    medium: float = Field(default=2.0, ge=0, le=1e6)
+    large: float = Field(default=1.0, ge=0, le=1e6)
 
     @model_validator(mode="after")
     def _some_weight(self) -> "TumorMix":
