@@ -89,6 +89,7 @@ class RefusalCode(str, Enum):
     CONNECTION = "connection_rejected"
     SECOND_START = "second_start"
     # A job ended:
+    ROUND_DROPPED = "round_dropped"
     JOB_ABORTED = "job_aborted"
     JOB_FAILED = "job_failed"
     JOB_SETTINGS = "job_settings"

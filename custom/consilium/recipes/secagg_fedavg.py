@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from consilium.counts import counted
 from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.algorithms.secagg_plan import SecAggFedAvgSettings
@@ -46,6 +47,17 @@ class SecAggSettings(TrainingSettings):
             raise ValueError(
                 "screening.max_norm_ratio measures single updates, which secure aggregation hides; allowed: "
                 "null. Each site clips its own update: algorithm.max_norm"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        """Refuse to ask for more sites than a sum has room for: no round would ever count."""
+        wanted = max(self.min_sites, len({*self.quorum.mandatory_sites}))
+        if wanted > self.algorithm.most_sites:
+            raise ValueError(
+                f"min_sites or quorum.mandatory_sites ask for {counted(wanted, 'site')}, and the sum has "
+                f"room for algorithm.most_sites, {self.algorithm.most_sites}; raise it, or ask for fewer"
             )
         return self
 

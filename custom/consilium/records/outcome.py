@@ -26,11 +26,11 @@ class Outcome:
 
     Attributes:
         kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was
-            missing, rejected or not connected somewhere; `failure`: no evaluated final model. Of a readiness
-            check, `success`: every site can train, or only evaluates as its hospital decided, and one
-            would send scores; `failure`: none can train. Of a statistics job, `success`: every site is part
-            of it; `failure`: the job failed. Of an evaluation, `success`: every site evaluated every model;
-            `failure`: no site did.
+            missing, rejected or not connected somewhere, or a round was dropped; `failure`: no evaluated
+            final model, or all rounds were dropped. Of a readiness check, `success`: every site can train, or
+            only evaluates as its hospital decided, and one would send scores; `failure`: none can train. Of a
+            statistics job, `success`: every site is part of it; `failure`: the job failed. Of an evaluation,
+            `success`: every site evaluated every model; `failure`: no site did.
         reasons: What went wrong, each with a code.
     """
 
@@ -74,9 +74,25 @@ def _training_outcome(record: FederationRecord) -> Outcome:
     if record.status != "finished":
         ended = record.reason or f"the record ends with status {record.status}"
         return Outcome("failure", (EndReason(text=ended, code=record.code), *reasons))
+    dropped = _dropped_rounds(record)
     if not record.final_scores:
-        return Outcome("failure", (_without_scores(record), *reasons))
-    return Outcome("partial" if reasons else "success", tuple(reasons))
+        return Outcome("failure", (_without_scores(record), *dropped, *reasons))
+    if dropped and len(dropped) == len(record.rounds):
+        nothing = EndReason(
+            text="no round counts, so the final model is the one that the job started from",
+            code=RefusalCode.ROUND_DROPPED,
+        )
+        return Outcome("failure", (nothing, *dropped, *reasons))
+    return Outcome("partial" if dropped or reasons else "success", (*dropped, *reasons))
+
+
+def _dropped_rounds(record: FederationRecord) -> list[EndReason]:
+    """Say of each round without a part in the final model why: no site's work of it counts."""
+    return [
+        EndReason(text=f"round {one.number} was dropped: {one.rolled_back}", code=RefusalCode.ROUND_DROPPED)
+        for one in record.rounds
+        if one.rolled_back is not None
+    ]
 
 
 def _without_scores(record: FederationRecord) -> EndReason:

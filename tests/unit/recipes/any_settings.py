@@ -142,14 +142,14 @@ excluded = {FedPIDRecipe: {"aggregation": weighted_rules}}
 # What needs single updates or cases is not allowed, nor a time limit, after which sites would train unlike.
 hidden = {
     **{name: field for name, field in TRAINING_FIELDS.items() if name != "quorum"},
-    "min_sites": st.integers(3, 128),
+    "min_sites": st.integers(3, 32),
     "quorum": some(deadline_minutes=minutes, grace_minutes=minutes, attempts=st.integers(1, 100)),
     "aggregation": st.just({"max_site_share": 1.0}),
     "screening": st.fixed_dictionaries(
         {"max_norm_ratio": st.none()}, optional={"max_case_change": number(0, 1)}
     ),
 }
-full_weight = {"full_weight_cases": st.integers(1, 1_000_000), "most_sites": st.integers(3, 128)}
+full_weight = {"full_weight_cases": st.integers(1, 1_000_000), "most_sites": st.integers(32, 128)}
 secure = recipe_of(
     SecAggRecipe,
     {

@@ -31,6 +31,19 @@ def test_numbers_of_sites_that_the_protocol_can_not_have_are_refused(change):
         build_recipe(JOB, change)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"min_sites": 5}, {"quorum.mandatory_sites": ["a", "b", "c", "d", "e"]}],
+    ids=["fewest", "named"],
+)
+def test_a_job_that_asks_for_more_sites_than_a_sum_has_room_for_is_refused(change):
+    build_recipe(JOB, {"algorithm.most_sites": 5, **change})
+    with pytest.raises(
+        ConfigurationError, match=r"ask for 5 sites, and the sum has room for algorithm\.most_s"
+    ):
+        build_recipe(JOB, {"algorithm.most_sites": 4, **change})
+
+
 def test_a_limit_of_shares_is_refused_by_name():
     with pytest.raises(ConfigurationError, match=r"full_weight_cases limits a site's weight"):
         build_recipe(JOB, {"aggregation.max_site_share": 0.4})

@@ -57,6 +57,20 @@ def test_a_site_that_missed_the_last_validation_or_the_best_models_test_makes_it
     assert [reason.task for reason in outcome.reasons] == ["validate", "test"]
 
 
+def test_a_dropped_round_makes_it_partial_and_without_any_that_counts_there_is_no_trained_model():
+    record = federation()
+    record.rounds[0].rolled_back = "its model is worse"
+    outcome = determine_outcome(record)
+    assert outcome.kind == "partial"
+    assert texts(outcome) == ("round 1 was dropped: its model is worse",)
+    for one in record.rounds:
+        one.rolled_back = "its model is worse"
+    outcome = determine_outcome(record)
+    assert outcome.kind == "failure"
+    assert texts(outcome)[0] == "no round counts, so the final model is the one that the job started from"
+    assert {one.code for one in outcome.reasons} == {RefusalCode.ROUND_DROPPED}
+
+
 def test_a_site_that_joined_late_makes_it_partial():
     record = federation()
     del record.rounds[0].sites["birch"]

@@ -154,6 +154,11 @@ class ServerAlgorithm(ABC):
         """
         return {}
 
+    @property
+    def opened_before(self) -> bool:
+        """Whether sites may have opened another sum of this round, in an earlier try in this job."""
+        return False
+
     def validation(self, start: RoundStart) -> Iterator[Question]:
         """Yield the questions of the last model's validation, where `sums_reports` says so.
 

@@ -92,6 +92,8 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         self._attempts = 0
         self._faults: dict[str, str] = {}
         self._pauses = AttemptPauses()
+        self._revealed: dict[int, set[tuple[str, ...]]] = {}
+        self._opened_before = False
         self._attempt: tuple[ServerSession, ProtocolMessages] | None = None
         self._aggregate: Aggregate | None = None
         self._summed: SummedAnswers | None = None
@@ -117,10 +119,16 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         """Sites that gave something false, by what they signed themselves."""
         return self._faults
 
+    @property
+    def opened_before(self) -> bool:
+        """Whether a try of the sum that was asked for last had other sites, and these give what opens it."""
+        return self._opened_before
+
     def _sum(self, start: RoundStart, task: str) -> Iterator[Question]:
         self.close()
         # Never restored: a site takes part in an attempt of one number once.
         self._attempts += 1
+        self._opened_before = False
         shared = self.settings.shared(start.weights)
         plan = plan_sum(self.settings, self.job.learning, self.job.rounds, start.index, shared)
         number = start.index + (0 if task == TRAIN else VALIDATION_ROUNDS)
@@ -128,7 +136,7 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         session = ServerSession(context)
         shares = ProtocolMessages(ShareBundle, session.add_shares)
         self._attempt = session, shares
-        keys = ProtocolMessages(Advertisement, session.add_advertisement)
+        keys = ProtocolMessages(Advertisement, session.add_advertisement, most=plan.sites)
         announced = {
             "attempt": self._attempts,
             "round": number,
@@ -164,6 +172,9 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         yield _closing(CONFIRM, confirmed, survivors, survivors.survivors, session.threshold)
         signatures = _carry_out(session.close_confirming)
         reveals = ProtocolMessages(Reveal, session.add_reveal)
+        tries = self._revealed.setdefault(number, set())
+        tries.add(tuple(survivors.survivors))
+        self._opened_before = len(tries) > 1
         yield _closing(REVEAL, reveals, signatures, signatures.signatures, session.threshold)
         self._aggregate = _carry_out(lambda: self._open(updates, session, vector))
 

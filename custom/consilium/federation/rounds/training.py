@@ -99,8 +99,15 @@ class TrainingRounds:
         return plan.algorithm.step(weights, aggregate)
 
     def _was_opened_otherwise(self) -> bool:
-        """Whether sites refuse to open the round's sum, as they opened one of it with other sites before."""
-        return any(one.code == RefusalCode.ROUND_OPENED for one in self._run.answers.sites.values())
+        """Whether sites refuse to open the round's sum, as they opened one of it with other sites before.
+
+        A site that says so of a sum that this job or the one that it resumes can't have had opened is not
+        believed: it would have every round skipped that needs its shares, in a job that ends well.
+        """
+        run = self._run
+        if not (run.record.resumed or run.plan.algorithm.opened_before):
+            return False
+        return any(one.code == RefusalCode.ROUND_OPENED for one in run.answers.sites.values())
 
     def _skip(self, index: int, weights: Weights, record: RoundRecord) -> Weights:
         """Let a round count without an update; returns the model that it started from.

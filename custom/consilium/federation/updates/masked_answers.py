@@ -14,6 +14,7 @@ from consilium.learning.weights import MODEL
 from consilium.secagg.errors import SecAggRefusal
 from consilium.secagg.messages import Advertisement, Confirmation, Reveal, ShareBundle
 from consilium.secagg.server_session import ServerSession
+from consilium.secagg.survivor_policy import MOST_PARTIES
 from consilium.secagg.weighted_sum import MaskedSum
 
 MessageT = TypeVar("MessageT", Advertisement, ShareBundle, Confirmation, Reveal)
@@ -25,6 +26,7 @@ class ProtocolMessages:
     Args:
         kind: What they are.
         add: Passes one to the protocol.
+        most: How many are taken; no site is at fault that comes later.
 
     Attributes:
         taken: How many messages the protocol took.
@@ -32,8 +34,11 @@ class ProtocolMessages:
         unknown: Sites that don't know others of the sum, each with these.
     """
 
-    def __init__(self, kind: type[MessageT], add: Callable[[MessageT], None]) -> None:
+    def __init__(
+        self, kind: type[MessageT], add: Callable[[MessageT], None], most: int = MOST_PARTIES
+    ) -> None:
         self._kind: type[Any] = kind
+        self._most = most
         self._add: Callable[[Any], None] = add
         self.taken = 0
         self.evaluators: list[str] = []
@@ -44,7 +49,8 @@ class ProtocolMessages:
 
         Raises:
             RejectedUpdate: If the protocol rejects it, or it names another site.
-            DeclinedQuestion: If the site has none, as it does not know others of the sum.
+            DeclinedQuestion: If the site has none, as it does not know others of the sum; or there is no
+                room for it.
         """
         content = contribution.content
         assert isinstance(content, ProtocolAnswer)
@@ -57,6 +63,12 @@ class ProtocolMessages:
         if content.message is None:
             self.evaluators.append(site)
             return
+        if self.taken == self._most:
+            raise DeclinedQuestion(
+                f"the sum has room for {counted(self._most, 'site')} (algorithm.most_sites), and as many "
+                "were faster",
+                code=RefusalCode.SECURE_AGGREGATION,
+            )
         try:
             message = self._kind.from_json(content.message)
             if message.site != site:

@@ -7,7 +7,7 @@ from consilium.records.outcome import determine_outcome
 from consilium.report.training.cautions import list_cautions
 from consilium.secagg.identity import IDENTITY_FILE
 
-from .test_secagg_fedavg import QUESTIONS, STEPS, run, sites  # noqa: F401 - fixtures
+from .test_secagg_fedavg import QUESTIONS, SETTINGS, STEPS, run, sites  # noqa: F401 - fixtures
 
 
 def about(site, record):
@@ -46,3 +46,17 @@ def test_a_site_without_an_identity_is_named_with_what_it_lacks(run, sites):  # 
     assert page[0].startswith(f"west is missing from every round and the last validation: {reason}. ")
     assert "consilium identity create" in page[0]
     assert said == [f"rounds 1 to 2, last validation: west is not part of it: {reason}"]
+
+
+def test_a_site_for_which_a_sum_has_no_room_is_named_with_the_setting_and_never_at_fault(run, sites):  # noqa: F811
+    chosen = {**SETTINGS, "most_sites": 3}
+    hospitals = sites(options=STEPS, settings=chosen)
+    record, _ = run(
+        hospitals, algorithm=chosen, rounds=3, screening={"max_norm_ratio": None, "max_refusals": 1}
+    )
+    assert record.status == "finished", record.reason
+    for one in record.rounds:
+        assert one.summed.sites == 3
+        [late] = [answer for answer in one.sites.values() if answer.outcome != "trained"]
+        assert late.reason == "the sum has room for 3 sites (algorithm.most_sites), and as many were faster"
+    assert not record.excluded

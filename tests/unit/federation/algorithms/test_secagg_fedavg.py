@@ -22,6 +22,7 @@ from consilium.federation.message_names import (
     TRAIN,
     VALIDATE,
 )
+from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.site.replies import hide_summed
 from consilium.learning.algorithms import parse_algorithm, site_dialogue
 from consilium.learning.algorithms.dialogue import SitePlace, UpdateOrigin
@@ -35,7 +36,8 @@ from consilium.learning.algorithms.secagg_plan import (
 from consilium.learning.model_file import load_model
 from consilium.learning.weights import MODEL, join_sets
 from consilium.privacy.demand import PrivacyDemand
-from consilium.records.federation import SiteReport
+from consilium.records.federation import Resumption, SiteReport
+from consilium.records.outcome import determine_outcome
 from consilium.records.summed_reports import ALL_SITES
 from consilium.secagg.identity import IDENTITY_FILE
 from consilium.secagg.local_federation import exchange_identities
@@ -469,7 +471,7 @@ def test_screening_by_norm_is_refused_by_name(run, sites):
         run(sites(), screening={"max_norm_ratio": 6.0})
 
 
-def test_a_resumed_round_is_opened_for_the_same_sites_only(sites, run, tmp_path):
+def test_a_resumed_round_is_opened_for_the_same_sites_only(sites, run, tmp_path, monkeypatch):
     hospitals = sites(options=STEPS)
     run(hospitals, rounds=1)
     again = {name: SecureSite(name, site.folder, cases=3, step=1.0) for name, site in hospitals.items()}
@@ -478,6 +480,9 @@ def test_a_resumed_round_is_opened_for_the_same_sites_only(sites, run, tmp_path)
             site.name, "another-job", JOB_ID, True, site.folder / "local", site.folder / "state"
         )
     again["west"].silent_at = [(TRAIN, 0)]
+    new = FederatedTraining._new_record
+    resumed = {"resumed": [Resumption(job=JOB_ID, after_round=0)]}
+    monkeypatch.setattr(FederatedTraining, "_new_record", lambda one: new(one).model_copy(update=resumed))
     record, engine = rehearse(
         tmp_path / "again", again, rounds=2, min_sites=3, persistor=Tensors, algorithm=SETTINGS,
         screening={"max_norm_ratio": None}, job_id="another-job",
@@ -525,6 +530,7 @@ def test_a_round_whose_shares_were_lost_is_repeated_with_the_same_sites_or_skipp
     mean = (6 * 2.0 + 3 * (-1.0 + 0.5 + 0.25)) / 15
     np.testing.assert_allclose(w(engine), (2 if again else 1) * mean, atol=1e-5)
     assert bool(record.rounds[0].rolled_back) is not again
+    assert determine_outcome(record).kind == ("success" if again else "partial")
 
 
 def test_a_hospital_that_demands_secure_aggregation_gets_it_of_this_algorithm_only():
