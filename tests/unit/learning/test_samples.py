@@ -60,7 +60,7 @@ def test_so_many_patches_are_of_as_many_patients(tmp_path, seed):
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 5, 16])
-@pytest.mark.parametrize("batch", [1, 2, 4])
+@pytest.mark.parametrize("batch", [2, *(pytest.param(more, marks=pytest.mark.long) for more in (1, 4))])
 def test_workers_show_other_patients_than_one_another(tmp_path, workers, batch):
     cases = [cached_case(tmp_path, np.ones(SIZE), name=f"P{index}") for index in range(6)]
     loader = sample_loader(

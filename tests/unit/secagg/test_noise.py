@@ -47,7 +47,7 @@ def test_large_noise_has_its_variance_and_no_bias(variance):
     assert np.mean(np.abs(samples) < math.sqrt(variance)) == pytest.approx(0.6827, abs=0.01)
 
 
-@pytest.mark.parametrize(("sites", "fewest"), [(3, 3), (5, 3), (10, 6)])
+@pytest.mark.parametrize(("sites", "fewest"), [(3, 3), (5, 3), pytest.param(10, 6, marks=pytest.mark.long)])
 def test_the_sum_of_the_surviving_sites_has_at_least_the_wanted_variance(sites, fewest):
     wanted = 4000.0
     variance = per_site_variance(wanted, fewest)

@@ -44,7 +44,8 @@ def test_every_pattern_of_three_sites():
         check_pattern(hospitals, dict(zip(hospitals.names, steps, strict=True)))
 
 
-@pytest.mark.parametrize("count", [4, *(pytest.param(more, marks=pytest.mark.long) for more in (5, 6))])
+@pytest.mark.long
+@pytest.mark.parametrize("count", [4, 5, 6])
 def test_every_pattern_of_more_sites(count):
     """Each pattern once up to the sites' order, which is shuffled."""
     hospitals = Hospitals(names_of(count))

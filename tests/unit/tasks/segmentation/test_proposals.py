@@ -64,6 +64,7 @@ def test_what_is_proposed_is_estimated_to_fit(gpu_gib, job):
     assert learning.batch_size >= 2
 
 
+@pytest.mark.long
 def test_a_larger_gpu_never_gets_a_smaller_step():
     voxels = [math.prod(plan(gpu_gib=gib).patch_voxels) for gib in (3, 4, 6, 8, 12, 16, 24, 48)]
     assert voxels == sorted(voxels)

@@ -45,11 +45,11 @@ def test_each_missing_image_is_named(two_patients, check):
         ("clipped", "clipped_intensity"),
         ("eight bits", "eight_bit"),
         ("a name", "identifying_header"),
-        ("meters", "unit_not_mm"),
-        ("half a brain", "partial_coverage"),
-        ("an image mirrored", "not_registered"),
-        ("a label moved", "label_shifted"),
-        ("an empty label", "empty_label"),
+        pytest.param("meters", "unit_not_mm", marks=pytest.mark.long),
+        pytest.param("half a brain", "partial_coverage", marks=pytest.mark.long),
+        pytest.param("an image mirrored", "not_registered", marks=pytest.mark.long),
+        pytest.param("a label moved", "label_shifted", marks=pytest.mark.long),
+        pytest.param("an empty label", "empty_label", marks=pytest.mark.long),
     ],
 )
 def test_where_an_image_is_missing_the_others_are_looked_at(name, code, two_patients, check):
