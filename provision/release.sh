@@ -27,6 +27,11 @@ step "building the wheel"
 PYTHON="$python" provision/wheel.sh "$unfinished/release" > "$unfinished/build.log" 2>&1 ||
     { cat "$unfinished/build.log" >&2; stop "the wheel could not be built"; }
 cp -R constraints.txt provision/image CHANGELOG.md LICENSE "$unfinished/release"
+step "building the documentation"
+NO_MKDOCS_2_WARNING=1 "$python" -m mkdocs build --quiet --site-dir "$unfinished/release/docs" ||
+    stop "the documentation could not be built"
+mkdir "$unfinished/release/provision" # at the paths by which the documentation names them
+cp -R provision/*.yml provision/runtime provision/monitoring "$unfinished/release/provision"
 git rev-parse HEAD > "$unfinished/release/image/REVISION"
 (cd "$unfinished/release" && find . -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum > SHA256SUMS)
 

@@ -147,6 +147,40 @@ def test_a_release_that_would_not_be_one_is_rejected_before_anything_is_built(ch
     ]
 
 
+PYTHON_WITHOUT_MKDOCS = f"""#!/bin/sh
+if [ "$2" = mkdocs ]; then mkdir -p "$6" && touch "$6/index.html"; else exec {sys.executable} "$@"; fi
+"""
+"""Replaces the environment: building the site takes minutes on a busy machine."""
+
+
+def test_a_release_holds_what_people_without_a_checkout_are_told_to_use(checkout, tmp_path):
+    """A hospital gets the release and its kit, and no more."""
+    (checkout / "provision/wheel.sh").write_text('#!/bin/sh\nmkdir -p "$1" && touch "$1/consilium-x.whl"\n')
+    (checkout / "provision/smoke.sh").write_text("#!/bin/sh\n")
+    for name in ("constraints.txt", "LICENSE"):
+        shutil.copy(ROOT / name, checkout)
+    git(checkout, "add", "-A")
+    git(checkout, "commit", "-qm", "quick")
+    python = tmp_path / "python"
+    python.write_text(PYTHON_WITHOUT_MKDOCS)
+    python.chmod(0o755)
+    script = [checkout / "provision/release.sh"]
+    subprocess.run(script, env={**ENVIRONMENT, "PYTHON": str(python)}, capture_output=True, check=True)
+    release = checkout / f"dist/consilium-{VERSION}"
+    assert {"consilium-x.whl", "constraints.txt", "SHA256SUMS", "docs/index.html", "image/build.sh"} <= {
+        path.relative_to(release).as_posix() for path in release.rglob("*")
+    }
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=release, check=True)
+    named = {
+        path.rstrip(".")
+        for page in ("hospital-it", "provisioning", "server", "slurm", "kubernetes")
+        for path in re.findall(r"(?<![\w/])provision/[\w./-]+\.\w+", (ROOT / f"docs/{page}.md").read_text())
+    }
+    assert {"provision/hospital.yml", "provision/runtime/slurm.yaml"} <= named
+    in_a_checkout_only = {"provision/image/build.sh"}  # image/build.sh of a release
+    assert sorted(one for one in named - in_a_checkout_only if not (release / one).exists()) == []
+
+
 def test_a_release_that_fails_leaves_nothing(checkout):
     (checkout / "provision/wheel.sh").write_text("#!/bin/sh\nexit 3\n")
     git(checkout, "commit", "-qam", "broken")
