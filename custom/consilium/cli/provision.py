@@ -47,6 +47,7 @@ def provision(
     import subprocess
     import sys
 
+    from consilium.provisioning.kit_packing import newest_kits
     from consilium.provisioning.project_check import check_project
     from consilium.provisioning.project_file import read_project_file
 
@@ -58,4 +59,11 @@ def provision(
     command = [sys.executable, "-m", "nvflare.cli", "provision"]
     place = ["-p", os.path.relpath(project), "-w", os.path.relpath(to)]
     done = subprocess.run([*command, *place, *(["--force"] if force else [])], check=False)
+    kits = newest_kits(to / content["name"])
+    if not done.returncode and kits:
+        say(
+            f"next: consilium kits pack {kits} --to handover writes an archive for each participant; a "
+            "hospital that has unpacked its own runs consilium check-site KIT before the first start",
+            err=True,
+        )
     raise typer.Exit(done.returncode)

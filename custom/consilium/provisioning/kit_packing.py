@@ -128,13 +128,19 @@ def _choose(kits: Path, names: Sequence[str]) -> list[Path]:
         if not one.is_symlink() and any((one / name).is_file() for name in CONFIGS)
     }
     if not found:
-        below = sorted(str(one) for one in kits.rglob("prod_*") if one.is_dir())
-        hint = f"did you mean {below[-1]}?" if below else "`nvflare provision` writes such a folder, prod_NN"
+        below = newest_kits(kits)
+        hint = f"did you mean {below}?" if below else "`nvflare provision` writes such a folder, prod_NN"
         raise ConfigurationError(f"{kits} holds no startup kits; {hint}")
     unknown = sorted(set(names) - found.keys())
     if unknown:
         raise ConfigurationError(f"no kit of {', '.join(unknown)} in {kits}; there are: {', '.join(found)}")
     return [found[name] for name in (names or found)]
+
+
+def newest_kits(workspace: Path) -> Path | None:
+    """Find the kits of the last provisioning, `prod_NN`, at any depth of a folder; None without any."""
+    found = [one for one in workspace.rglob("prod_*") if one.is_dir()]
+    return max(found, key=lambda one: (len(one.name), one.name), default=None)
 
 
 def _kit_files(kit: Path) -> list[Path]:

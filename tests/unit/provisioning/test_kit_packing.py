@@ -8,7 +8,14 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning import kit_packing
-from consilium.provisioning.kit_packing import NUMBERS, SUMS, ca_fingerprint, file_sha256, pack_kits
+from consilium.provisioning.kit_packing import (
+    NUMBERS,
+    SUMS,
+    ca_fingerprint,
+    file_sha256,
+    newest_kits,
+    pack_kits,
+)
 from consilium.provisioning.kit_unpacking import unpack_kit
 from consilium.provisioning.runtimes.prepare import prepare_kit
 
@@ -125,6 +132,13 @@ def test_a_kit_that_has_run_is_not_handed_over(provisioned, tmp_path):
     with pytest.raises(ConfigurationError, match="link"):
         pack_kits(tmp_path / "prod_00", tmp_path / "handover")
     assert not (tmp_path / "handover").exists()
+
+
+def test_the_newest_kits_are_those_of_the_last_provisioning(tmp_path):
+    assert newest_kits(tmp_path) is None
+    for name in ("prod_00", "prod_99", "prod_100", "state"):
+        (tmp_path / "project" / name).mkdir(parents=True)
+    assert newest_kits(tmp_path) == tmp_path / "project/prod_100"
 
 
 def test_the_workspace_instead_of_its_kits_is_pointed_out(provisioned, tmp_path):

@@ -176,3 +176,4 @@ def test_the_command_rejects_and_makes_kits(tmp_path):
     done = run(renamed(tmp_path, "'01'"), "--to", "made")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "made/brain_tumor_consortium/prod_00/01/startup/start.sh").is_file()
+    assert "next: consilium kits pack made/brain_tumor_consortium/prod_00 --to handover" in done.stderr
