@@ -126,6 +126,17 @@ def test_the_page_of_a_command_names_each_of_its_options(name: str) -> None:
     ] == []
 
 
+def test_nothing_says_to_install_this_package_by_its_name() -> None:
+    """On PyPI, `consilium` is another project: where ours isn't installed, pip would install that one."""
+    by_name = re.compile(r"pip3? install[^\n`]*?(?<![\w./-])consilium(?![-\w./])|\bconsilium\[[a-z]")
+    places = ("custom", "docs", "provision", "poc", "examples", "jobs", "tests", "benchmarks")
+    kinds = (".py", ".md", ".yml", ".yaml", ".sh", ".j2", ".ipynb", "")
+    files = [*ROOT.glob("*.md"), *(one for place in places for one in (ROOT / place).rglob("*"))]
+    texts = (one for one in files if one.is_file() and one.suffix in kinds and one != Path(__file__))
+    found = {str(one.relative_to(ROOT)) for one in texts if by_name.search(one.read_text(errors="replace"))}
+    assert found == set()
+
+
 def helps(command: object = PROGRAM) -> Iterator[str]:
     """Yield the examples below the help of each command."""
     yield f"```\n{getattr(command, 'epilog', None) or ''}\n```"

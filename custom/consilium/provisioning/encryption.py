@@ -41,7 +41,7 @@ class EncryptionContextBuilder(Builder):  # type: ignore[misc]
         except ImportError as error:
             raise ConfigurationError(
                 "the project file asks for homomorphic encryption (EncryptionContextBuilder), which needs "
-                f"TenSEAL ({error}); install it with `pip install 'consilium[he]'`, or delete that builder"
+                f"TenSEAL ({error}); run `pip install -c constraints.txt tenseal`, or delete that builder"
             ) from error
         self._parameters = {
             "poly_modulus_degree": poly_modulus_degree,

@@ -174,7 +174,7 @@ def _component(name: str, kind: type, **arguments: Any) -> dict[str, Any]:
 def metrics_reporter(target: MetricsTarget) -> dict[str, Any]:
     """Return the component that sends what is published in its process to a StatsD daemon.
 
-    It is FLARE's own; its code needs the package `datadog`, which `consilium[monitoring]` installs.
+    It is FLARE's own; its code needs the package `datadog`, of the extra `monitoring`.
     """
     return {"id": "metrics_reporter", "path": _REPORTER, "args": target.model_dump(mode="json")}
 

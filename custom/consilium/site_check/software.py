@@ -68,7 +68,7 @@ def _check_flare(installed: str) -> SiteFinding:
     if not needed.specifier.contains(installed, prereleases=True):
         return FLARE.failed(
             f"nvflare {installed} is installed; this consilium needs nvflare{needed.specifier}",
-            f"pip install 'nvflare{needed.specifier}'",
+            f"in the release folder: pip install -c constraints.txt 'nvflare{needed.specifier}'",
             data={"installed": installed, "needed": str(needed.specifier)},
         )
     return FLARE.ok(
@@ -94,8 +94,8 @@ def _check_versions(kit: Kit, own: dict[str, str]) -> SiteFinding:
     if problem:
         return VERSIONS.failed(
             problem,
-            f"pip install the wheel of consilium {expected['consilium']} that the project admin sent; "
-            "it brings the nvflare that it needs",
+            f"in the folder of release {expected['consilium']}, from the project admin: pip install "
+            "-c constraints.txt consilium-*.whl; it brings the nvflare that it needs",
             data=data,
         )
     return VERSIONS.ok(

@@ -19,7 +19,7 @@ def kits(workspace: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, Path]:
-    pytest.importorskip("tenseal", reason="homomorphic encryption needs TenSEAL: pip install 'consilium[he]'")
+    pytest.importorskip("tenseal", reason="homomorphic encryption needs TenSEAL: make install")
     project = shipped_project()
     project["participants"] = [
         entry

@@ -33,15 +33,15 @@ def test_another_flare_is_rejected(root, monkeypatch, refused):
     own = software.component_versions()
     monkeypatch.setattr(software, "component_versions", lambda: own | {"nvflare": "2.10.1"})
     findings = found(root)
-    refused(findings["software.nvflare"], "nvflare 2.10.1 is installed", "pip install 'nvflare<2.10,>=2.9'")
-    refused(findings["software.versions"], "versions do not fit", "the wheel of consilium")
+    refused(findings["software.nvflare"], "nvflare 2.10.1 is installed", "'nvflare<2.10,>=2.9'")
+    refused(findings["software.versions"], "versions do not fit", "constraints.txt consilium-*.whl")
 
 
 @pytest.mark.parametrize("expected", ["0.99.0", "9.0"])
 def test_a_federation_of_another_version_is_rejected(root, refused, expected):
     write(root / "local" / "consilium.json", {"consilium": expected, "nvflare": "2.9.0"})
     finding = found(root)["software.versions"]
-    refused(finding, f"and {expected} there", f"the wheel of consilium {expected}")
+    refused(finding, f"and {expected} there", f"in the folder of release {expected}")
     assert finding.data["expected_consilium"] == expected
 
 

@@ -59,7 +59,7 @@ class Daemon:
 @pytest.fixture
 def daemon():
     """The server's side as its `local/` files ask for it: FLARE's reporter, sending to this daemon."""
-    pytest.importorskip("datadog", reason="consilium[monitoring] is not installed")
+    pytest.importorskip("datadog", reason="datadog is not installed: make install")
     daemon = Daemon()
     component = metrics_reporter(MetricsTarget(host="127.0.0.1", port=daemon.port))
     reporter = load_class(component["path"])(**component["args"])

@@ -50,7 +50,7 @@ def load_atlas(spacing_mm: float) -> Atlas:
     except ImportError as error:
         raise ConfigurationError(
             "Synthetic cohorts need nilearn, which carries the MNI152 anatomy, and it is not installed. "
-            "Run: pip install 'consilium[cohort]'"
+            "Run: pip install -c constraints.txt nilearn, with the constraints.txt of the release"
         ) from error
     template = datasets.load_mni152_template(resolution=1)
     intensity, gray, white = (

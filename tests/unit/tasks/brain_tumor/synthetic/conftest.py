@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-pytest.importorskip("nilearn", reason="synthetic cohorts need nilearn: pip install 'consilium[cohort]'")
+pytest.importorskip("nilearn", reason="synthetic cohorts need nilearn: make install")
 
 from consilium.tasks.brain_tumor.synthetic import (
     DEMO_COHORT,
