@@ -30,6 +30,7 @@ Verdict = Literal["ready", "good_without_labels", "too_few_to_train", "cases_lef
 
 _HOW_TO_ACCEPT: Final = "consilium check DIR --write-accepted FILE writes the file to complete (docs/data.md)"
 _MOST_FILES = 500
+_MOST_PATIENTS_WITHOUT_SCORES = 100
 
 
 @dataclass(frozen=True)
@@ -134,13 +135,16 @@ class DataCheck:
         if refused := left_out_reason(self.checked, site):
             return f"With the default settings of a site, a job would be declined: {refused}"
         test, validation = site.set_shares.sizes(patients)
-        withheld = describe_withheld(site, get_task(self.task), validation, test)
-        said = describe_sets(patients - test - validation, validation, test, withheld)
+        said = describe_sets(patients - test - validation, validation, test, self._withheld(patients))
         return f"With the default settings of a site. {lack_of_patients(site, patients) or said}"
 
     @property
     def advice(self) -> str:
         """What to do about too few patients, in words; "" if they suffice or something else is wrong."""
+        if self.verdict == "ready" and self._withheld(self.labeled_patients):
+            more = range(self.labeled_patients + 1, _MOST_PATIENTS_WITHOUT_SCORES)
+            enough = next((number for number in more if not self._withheld(number)), None)
+            return f"From {counted(enough, 'labeled patient')} on, its scores are sent" if enough else ""
         if self.verdict != "too_few_to_train":
             return ""
         return (
@@ -148,6 +152,12 @@ class DataCheck:
             "consilium predict); to try training out on this machine, add --min-patients 1 to consilium "
             "simulate or consilium train"
         )
+
+    def _withheld(self, patients: int) -> str:
+        """Say that a site with the default settings and so many labeled patients sends no score, and why."""
+        site = SiteSettings(dataset=self.folder)
+        test, validation = site.set_shares.sizes(patients)
+        return describe_withheld(site, get_task(self.task), validation, test)
 
     def as_json(self, *, cases: bool = False) -> dict[str, Any]:
         """Return the findings as JSON values.

@@ -115,6 +115,12 @@ def test_a_single_patient_is_said_not_to_be_enough(cases: tuple[Case, ...], repo
     assert ("Too few to train on: 1 labeled patient," in text) is reported
 
 
+@pytest.mark.parametrize(("patients", "said"), [(3, True), (5, True), (6, False)])
+def test_how_many_patients_it_takes_until_scores_are_sent_is_said(patients: int, said: bool) -> None:
+    text = read_text(render_data_check(check(cases=tuple(case(f"P{number}") for number in range(patients)))))
+    assert ("From 6 labeled patients on, its scores are sent." in text) is said
+
+
 @pytest.mark.parametrize(("patients", "verdict"), [(2, "too_few_to_train"), (3, "ready")])
 def test_a_folder_that_no_job_would_train_on_is_not_called_ready(patients: int, verdict: str) -> None:
     one = check(cases=tuple(case(f"P{number}") for number in range(patients)))
