@@ -188,7 +188,7 @@ class Poc:
                 with self._session() as session:
                     job = read_job(session, job_id)
             except ServerUnreachable:
-                show("the server does not answer; its start script restarts it")
+                show("the server does not answer: it is busy, or its start script restarts it")
             except SessionError as error:
                 raise PocError(str(error)) from error
             else:
