@@ -81,6 +81,7 @@ def simulate(
         int | None,
         typer.Option(
             min=1,
+            max=1_000_000,
             help="Fewest patients in anything that a site sends. Default: as at a hospital, 3 in training "
             "and 5 for counts.",
             show_default=False,

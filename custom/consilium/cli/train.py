@@ -103,6 +103,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
+            max=1_000_000,
             help="Fewest patients to train on, and to validate or test on. Default: as at a hospital, 3.",
             show_default=False,
         ),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Final
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from consilium.counts import counted
 from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
-from consilium.learning.algorithms.secagg_plan import SecAggFedAvgSettings
+from consilium.learning.algorithms.secagg_plan import SecAggFedAvgSettings, plan_sum
 from consilium.recipes.training import TrainingRecipe, TrainingSettings
 from consilium.secagg.survivor_policy import MOST_PARTIES
+
+_MOST_STEPS: Final = 1_000_000
+"""Of a round, as their learning rates are added up before each, by the server and every site."""
 
 
 class SecAggSettings(TrainingSettings):
@@ -59,6 +65,25 @@ class SecAggSettings(TrainingSettings):
                 f"min_sites or quorum.mandatory_sites ask for {counted(wanted, 'site')}, and the sum has "
                 f"room for algorithm.most_sites, {self.algorithm.most_sites}; raise it, or ask for fewer"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _limits_updates(self) -> Self:
+        """Refuse limits of updates that no sum can have: they follow from the learning rates of the steps."""
+        steps = self.learning.steps_per_round(self.algorithm.full_weight_cases)
+        if steps > _MOST_STEPS:
+            raise ValueError(
+                f"a site of algorithm.full_weight_cases ({self.algorithm.full_weight_cases}) takes "
+                f"{counted(steps, 'step')} in a round; allowed: {_MOST_STEPS} or fewer, by that setting or "
+                "learning.local_epochs"
+            )
+        try:
+            plan_sum(self.algorithm, self.learning, self.rounds, 0, {"": np.zeros(1, np.float32)})
+        except ValidationError:
+            raise ValueError(
+                "algorithm.bound_ratio or max_norm, learning.learning_rate and the steps of a round give a "
+                "limit of updates that can't be used; allowed: more than 0, up to a million"
+            ) from None
         return self
 
     @model_validator(mode="after")

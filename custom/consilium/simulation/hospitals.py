@@ -91,25 +91,28 @@ def site_settings(
     said = names or NamesAndLabels()
     tested = {name: {"test_fraction": share} for name, share in (test_fractions or {}).items()}
     return {
-        name: SiteSettings(
-            dataset=folder.absolute(),
-            cache_dir=out / "cache" / name,
-            # Removed with the workspace: the next simulation remembers nothing of this one.
-            state_dir=out / WORKSPACE / name / "site_state",
-            cpu_threads=threads,
-            processes=1,  # the sites train side by side
-            role="evaluates" if name in evaluators else "trains",
-            label_convention=said.conventions.get(name),
-            file_endings=dict(said.file_endings),
-            missing_inputs=said.missing_inputs.get(name, ()),
-            missing_targets=said.missing_targets.get(name, ()),
-            patients_file=_absolute(said.patients_files.get(name)),
-            accepted_findings=_absolute(said.accepted_files.get(name)),
-            subgroups_file=_absolute(said.subgroups_files.get(name)),
-            local_only_model=_absolute(said.local_only_models.get(name)),
-            tasks=list_installed(),
-            **minimums,
-            **tested.get(name, {}),
+        name: SiteSettings.parse(
+            {
+                "dataset": folder.absolute(),
+                "cache_dir": out / "cache" / name,
+                # Removed with the workspace: the next simulation remembers nothing of this one.
+                "state_dir": out / WORKSPACE / name / "site_state",
+                "cpu_threads": threads,
+                "processes": 1,  # the sites train side by side
+                "role": "evaluates" if name in evaluators else "trains",
+                "label_convention": said.conventions.get(name),
+                "file_endings": dict(said.file_endings),
+                "missing_inputs": said.missing_inputs.get(name, ()),
+                "missing_targets": said.missing_targets.get(name, ()),
+                "patients_file": _absolute(said.patients_files.get(name)),
+                "accepted_findings": _absolute(said.accepted_files.get(name)),
+                "subgroups_file": _absolute(said.subgroups_files.get(name)),
+                "local_only_model": _absolute(said.local_only_models.get(name)),
+                "tasks": list_installed(),
+                **minimums,
+                **tested.get(name, {}),
+            },
+            source=f"the options, as settings of site {name}",
         )
         for name, folder in sites.items()
     }

@@ -44,6 +44,30 @@ def test_a_job_that_asks_for_more_sites_than_a_sum_has_room_for_is_refused(chang
         build_recipe(JOB, {"algorithm.most_sites": 4, **change})
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"algorithm.bound_ratio": 5e-324}, "a limit of updates that can't be used"),
+        (
+            {"algorithm.bound_ratio": 1e4, "learning.learning_rate": 1.0, "learning.local_steps": 10_000},
+            "a limit of updates that can't be used",
+        ),
+        (
+            {
+                "algorithm.full_weight_cases": 1_000_000,
+                "learning.local_epochs": 1000,
+                "learning.local_steps": None,
+            },
+            "takes 1000000000 steps in a round; allowed: 1000000 or fewer",
+        ),
+    ],
+    ids=["nothing", "too much", "too many steps"],
+)
+def test_limits_of_updates_that_no_sum_can_have_are_refused_before_a_site_is_asked(change, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        build_recipe(JOB, change)
+
+
 def test_a_limit_of_shares_is_refused_by_name():
     with pytest.raises(ConfigurationError, match=r"full_weight_cases limits a site's weight"):
         build_recipe(JOB, {"aggregation.max_site_share": 0.4})

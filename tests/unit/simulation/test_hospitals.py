@@ -50,6 +50,11 @@ def test_a_site_tests_on_its_own_share_of_the_patients(sites, tmp_path):
     assert decided["south"] == usual["south"]
 
 
+def test_a_minimum_that_no_hospital_may_have_is_refused_by_name(sites, tmp_path):
+    with pytest.raises(ConfigurationError, match="min_training_patients: allowed: 1000000 or less"):
+        site_settings(sites, tmp_path / "out", frozenset(), min_patients=10**13)
+
+
 def test_two_sites_have_two_folders(sites, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(sites["north"])
