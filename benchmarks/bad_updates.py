@@ -35,9 +35,9 @@ sys.path.insert(0, str(REPOSITORY))
 from tests.unit.federation.flare import Engine  # noqa: E402
 from tests.unit.federation.rehearsal import Rehearsal  # noqa: E402
 
+from consilium.aggregation.rules import euclidean_norm  # noqa: E402
 from consilium.federation.rounds.persistor import WeightsPersistor  # noqa: E402
 from consilium.federation.site.executor import SiteExecutor  # noqa: E402
-from consilium.federation.updates.aggregation_rules import euclidean_norm  # noqa: E402
 from consilium.learning.network_state import initial_weights  # noqa: E402
 from consilium.learning.schedule import Schedule  # noqa: E402
 from consilium.learning.weights import Weights, difference  # noqa: E402

@@ -21,7 +21,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
-from consilium.federation.updates.aggregation_rules import AggregationSettings
+from consilium.aggregation.rules import AggregationSettings
 from consilium.federation.updates.intake import Contribution, ScreenedAggregation
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.weights import MODEL

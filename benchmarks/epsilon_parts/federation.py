@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from consilium.data.cached_case import CachedCase
-from consilium.federation.updates.aggregation_rules import (
+from consilium.aggregation.rules import (
     AggregationRule,
     AggregationSettings,
     euclidean_norm,
 )
+from consilium.data.cached_case import CachedCase
 from consilium.learning.algorithms.base import LocalAlgorithm, LocalRound
 from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings, LocalDpSgd
 from consilium.learning.device import Device

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from consilium.aggregation.rules import AggregationSettings
 from consilium.counts import counted
-from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.algorithms.secagg_plan import SecAggFedAvgSettings, plan_sum
 from consilium.recipes.training import TrainingRecipe, TrainingSettings

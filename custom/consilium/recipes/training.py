@@ -11,6 +11,7 @@ from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from consilium.aggregation.rules import AggregationSettings
 from consilium.counts import counted
 from consilium.federation.exchange.quorum import QuorumSettings
 from consilium.federation.message_names import (
@@ -28,7 +29,6 @@ from consilium.federation.rounds.job_admission import AdmissionSettings
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.federation.safe_names import JobId
 from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.initial_model import InitialModel

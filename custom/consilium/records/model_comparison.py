@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final, Literal, TypeAlias, get_args
 
+from consilium.aggregation.shares import limited_shares
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.records.federation import FederationRecord, SiteRound
-from consilium.records.shares import limited_shares
 from consilium.tasks.metrics import Metric
 
 SelectionRule: TypeAlias = Literal["median", "mean", "worst_site", "patients"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
+from consilium.aggregation.rules import AggregationSettings
 from consilium.errors import ConsiliumError
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
-from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.intake import Aggregate, ScreenedAggregation, StepScaling
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL

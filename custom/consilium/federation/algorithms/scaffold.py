@@ -14,10 +14,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from consilium.aggregation.rules import euclidean_norm
 from consilium.federation.algorithms.base import Question, RoundStart
 from consilium.federation.algorithms.fedavg import ServerFedAvg
 from consilium.federation.component_state import DurableState
-from consilium.federation.updates.aggregation_rules import euclidean_norm
 from consilium.federation.updates.intake import Aggregate, Contribution, ScreenedAggregation
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.algorithms.base import MAX_GRADIENT_NORM

@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from consilium.aggregation.rules import AggregationSettings
 from consilium.errors import ConfigurationError, ConsiliumError, RefusalCode
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.message_names import TRAIN, VALIDATE
-from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.attempt_pauses import AttemptPauses
 from consilium.federation.updates.intake import Aggregate
 from consilium.federation.updates.masked_answers import MaskedUpdates, ProtocolMessages

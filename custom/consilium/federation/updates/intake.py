@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from consilium.counts import counted
-from consilium.federation.updates.aggregation_rules import (
+from consilium.aggregation.form import UpdateForm
+from consilium.aggregation.rules import (
     AggregationRule,
     AggregationSettings,
     euclidean_norm,
@@ -22,7 +22,7 @@ from consilium.federation.updates.aggregation_rules import (
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.screening import Screening
 from consilium.federation.updates.spool import UpdateSpool
-from consilium.learning.weights import MODEL, Weights, WeightSets, join_sets, split_sets
+from consilium.learning.weights import MODEL, WeightSets, join_sets, split_sets
 from consilium.records.federation import SiteReport
 
 
@@ -121,9 +121,7 @@ class ScreenedAggregation:
         votes: Votes | None = None,
     ) -> None:
         self._sets = tuple(reference)
-        joined = join_sets(reference)
-        self._shapes = {name: np.shape(value) for name, value in joined.items()}
-        self._types = {name: np.asarray(value).dtype for name, value in joined.items()}
+        self._form = UpdateForm(join_sets(reference))
         self._round_index = round_index
         self._settings = settings
         self._screening = screening
@@ -146,7 +144,8 @@ class ScreenedAggregation:
         update, report = join_sets(contribution.sets), contribution.report
         if report is None:
             raise RejectedUpdate("it has no report")
-        self._check_form(update)
+        if (fault := self._form.fault(update)) is not None:
+            raise RejectedUpdate(fault)
         self._screening.check_counts(site, report)
         with np.errstate(over="ignore"):
             norm = euclidean_norm(list(contribution.sets[MODEL].values()))
@@ -186,7 +185,7 @@ class ScreenedAggregation:
             scaling=partial(self._scaling, steps) if self._scaling else None,
         )
         aggregate = {}
-        for name, shape in self._shapes.items():
+        for name, shape in self._form.shapes.items():
             with np.errstate(over="ignore"):
                 aggregate[name] = rule.combine(shape, partial(self._read, name))
             if not np.isfinite(aggregate[name]).all():
@@ -200,22 +199,3 @@ class ScreenedAggregation:
 
     def _read(self, name: str, site: str, rows: slice | None) -> NDArray[Any]:
         return self._spool.read(site, name, rows)
-
-    def _check_form(self, update: Weights) -> None:
-        if update.keys() != self._shapes.keys():
-            missing, unknown = self._shapes.keys() - update.keys(), update.keys() - self._shapes.keys()
-            raise RejectedUpdate(f"missing weights: {len(missing)}, unknown ones: {len(unknown)}")
-        for name, value in update.items():
-            if type(value) is not np.ndarray:
-                raise RejectedUpdate(f"{name} is no array")
-            # The very type: float64 would turn the global model into float64, and all that follows.
-            if value.dtype != self._types[name]:
-                raise RejectedUpdate(f"{name} holds {value.dtype} values, not {self._types[name]}")
-            if value.shape != self._shapes[name]:
-                raise RejectedUpdate(f"{name} has shape {_in_words(value.shape)}, not {self._shapes[name]}")
-            if not np.isfinite(value).all():
-                raise RejectedUpdate(f"{name} is not finite")
-
-
-def _in_words(shape: tuple[int, ...]) -> str:
-    return str(shape) if len(shape) <= 8 else f"of {counted(len(shape), 'axis', 'axes')}"

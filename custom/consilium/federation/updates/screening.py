@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 from pydantic import Field
 
+from consilium.aggregation.outliers import find_outliers
 from consilium.counts import counted
 from consilium.errors import RefusalCode
 from consilium.federation.component_state import DurableState
@@ -20,8 +21,6 @@ from consilium.records.federation import SiteReport
 from consilium.settings import Settings
 from consilium.tasks.learning_settings import LearningSettings
 
-_OUTLIER_SCORE = 3.5
-_FEWEST_FOR_SPREAD = 4
 _DIGEST_BYTES = 16
 
 
@@ -148,28 +147,11 @@ class Screening:
     def outliers(self, paces: Mapping[str, float]) -> dict[str, str]:
         """Return the sites whose updates are far longer than the others', each with the reason.
 
-        From four updates on by the robust z-score of their logarithms, which is over 3.5 for an outlier
-        (Iglewicz and Hoaglin 1993, ISBN 978-0873892476). The spread is 1.4826 times the median absolute
-        deviation, and at least so much that `max_norm_ratio` times the median is not an outlier. Of two or
-        three updates, each is compared with the longest of the others, or, where these are all much shorter
-        than the round before, with that round's median. A short update is not an outlier: it does no harm.
-
         Args:
             paces: Of this round, by site.
         """
         ratio = self.settings.max_norm_ratio
-        if ratio is None:
-            return {}
-        if len(paces) >= _FEWEST_FOR_SPREAD:
-            return _outliers_by_spread(paces, ratio)
-        rejected = {}
-        for site, pace in paces.items():
-            reference = max((other for name, other in paces.items() if name != site), default=0.0)
-            if self._last_pace is not None and reference < self._last_pace / ratio:
-                reference = self._last_pace
-            if reference and pace > ratio * reference:
-                rejected[site] = _too_long(pace / reference, ratio)
-        return rejected
+        return {} if ratio is None else find_outliers(paces, ratio, before=self._last_pace)
 
     def accept(self, paces: Mapping[str, float]) -> None:
         """Record the paces of the updates that made a round."""
@@ -194,17 +176,6 @@ class Screening:
             str(digest): (int(index), str(site)) for digest, (index, site) in values["seen"].items()
         }
         self._last_pace = None if values["pace"] is None else float(values["pace"])
-
-
-def _outliers_by_spread(paces: Mapping[str, float], ratio: float) -> dict[str, str]:
-    center = median(paces.values())
-    deviation = median(abs(math.log(pace / center)) for pace in paces.values())
-    limit = math.exp(max(math.log(ratio), _OUTLIER_SCORE * 1.4826 * deviation))
-    return {site: _too_long(pace / center, limit) for site, pace in paces.items() if pace > limit * center}
-
-
-def _too_long(ratio: float, limit: float) -> str:
-    return f"it is {ratio:.3g} times as long as the others', and {limit:.3g} times is the limit"
 
 
 def _digest(update: Weights) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from consilium.aggregation.shares import largest_share, weighted_shares
 from consilium.counts import counted, total_text
 from consilium.errors import RefusalCode
 from consilium.learning.algorithms import adds_noise, algorithm_caution
@@ -21,7 +22,6 @@ from consilium.records.model_comparison import (
     selection_gain,
 )
 from consilium.records.remedies import remedy_for
-from consilium.records.shares import largest_share, weighted_shares
 from consilium.tasks import learning_caution
 
 _PREPARATION = "the preparation"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from consilium.federation.updates.aggregation_rules import AggregationSettings
+from consilium.aggregation.rules import AggregationSettings
 from consilium.federation.updates.intake import Contribution, ScreenedAggregation
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings

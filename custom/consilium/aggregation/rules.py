@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
-from consilium.records.shares import limited_shares
+from consilium.aggregation.shares import limited_shares
 from consilium.settings import Settings
 
 Tensor = NDArray[Any]

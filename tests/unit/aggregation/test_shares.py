@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilium.records.shares import largest_share, limited_shares, weighted_shares
+from consilium.aggregation.shares import largest_share, limited_shares, weighted_shares
 
 WEIGHTS = st.dictionaries(
     st.text(min_size=1, max_size=3), st.integers(0, 10**6) | st.floats(0, 1e6), min_size=1, max_size=20

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from consilium.errors import ConfigurationError
-from consilium.federation.updates.aggregation_rules import (
+from consilium.aggregation.rules import (
     AggregationRule,
     AggregationSettings,
     euclidean_norm,
     trimmed_mean,
 )
+from consilium.errors import ConfigurationError
 
 updates = st.lists(
     st.tuples(
@@ -109,7 +109,7 @@ def test_a_fifth_of_the_sites_goes_at_each_end_and_at_least_one(sites, left):
 @pytest.mark.parametrize("shape", [(), (0,), (7,), (5, 3, 2)])
 @pytest.mark.parametrize("values", [1, 20, 10**6])
 def test_a_tensor_is_combined_in_blocks_of_rows_as_it_is_as_a_whole(monkeypatch, shape, values):
-    monkeypatch.setattr("consilium.federation.updates.aggregation_rules._BLOCK_VALUES", values)
+    monkeypatch.setattr("consilium.aggregation.rules._BLOCK_VALUES", values)
     random = np.random.default_rng(0)
     sent = [(np.asarray(random.standard_normal(shape)), 1) for _site in range(4)]
     result, _ = combine(sent, rule="median")
