@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from consilium.counts import counted
+from consilium.secagg.advertising import sign_keys
 from consilium.secagg.attempt_keys import (
     AttemptKeys,
-    commit_secret,
     derive_pair_seed,
     derive_self_seed,
-    public_key,
 )
 from consilium.secagg.errors import SecAggRefusal
 from consilium.secagg.identity import SiteIdentity, is_signed
@@ -23,7 +21,6 @@ from consilium.secagg.messages import (
     Advertisement,
     Confirmation,
     ConfirmationList,
-    ContextMessage,
     Reveal,
     Roster,
     ShareBundle,
@@ -32,13 +29,11 @@ from consilium.secagg.messages import (
     SurvivorList,
 )
 from consilium.secagg.roster_check import check_roster
+from consilium.secagg.session_steps import SessionSteps
 from consilium.secagg.shamir import split_secret
 from consilium.secagg.signed_shares import read_shares, sign_shares
 from consilium.secagg.statements import digest_statement
 from consilium.secagg.survivor_policy import SurvivorPolicy, strictest_threshold
-
-MessageT = TypeVar("MessageT", bound=ContextMessage)
-AnswerT = TypeVar("AnswerT")
 
 _ADVERTISED: Final = "advertise"
 _SHARED: Final = "share"
@@ -94,9 +89,9 @@ class SiteSession:
         if subject is not None:
             self._subjects.append(digest_statement("further subject", subject))
         self._random = random
-        self._lock = Lock()
-        self._asked: dict[str, ContextMessage | None] = {}
-        self._answers: dict[str, Any] = {}
+        self._steps = SessionSteps(
+            context, {_MASKED: "one vector is masked in an attempt, and the seeds were given out"}
+        )
         self._keys: AttemptKeys
         self._roster: Roster
         self._digest: bytes
@@ -111,7 +106,7 @@ class SiteSession:
             SecAggRefusal: The site took part in this or a later attempt of the job.
             DataError: Its memory can't be used.
         """
-        return self._answer(_ADVERTISED, None, None, lambda _: self._advertise())
+        return self._steps.answer(_ADVERTISED, None, None, self._advertise)
 
     def share(self, roster: Roster) -> ShareBundle:
         """Check who takes part, and split the two secrets among them.
@@ -121,7 +116,7 @@ class SiteSession:
             SecAggRefusal: It has a false signature, lacks this site or changes its keys, is smaller than the
                 threshold, or is a second one.
         """
-        return self._answer(_SHARED, _ADVERTISED, roster, self._share)
+        return self._steps.answer(_SHARED, _ADVERTISED, roster, lambda: self._share(roster))
 
     def mask_seeds(self, inbox: ShareInbox) -> list[MaskSeed]:
         """Return the seeds of the masks to add to the site's vector, with their signs; once.
@@ -132,7 +127,7 @@ class SiteSession:
         Raises:
             SecAggRefusal: Shares are missing, changed or of too few sites, or the seeds were returned before.
         """
-        return self._answer(_MASKED, _SHARED, inbox, self._mask_seeds)
+        return self._steps.answer(_MASKED, _SHARED, inbox, lambda: self._mask_seeds(inbox))
 
     def confirm(self, survivors: SurvivorList) -> Confirmation:
         """Check the list of survivors, sign that this site saw it, and name sites whose shares are of no use.
@@ -141,7 +136,7 @@ class SiteSession:
             SecAggRefusal: The list is below the threshold, lacks this site, names others than those whose
                 shares it has, or is a second one.
         """
-        return self._answer(_CONFIRMED, _MASKED, survivors, self._confirm)
+        return self._steps.answer(_CONFIRMED, _MASKED, survivors, lambda: self._confirm(survivors))
 
     def reveal(self, confirmations: ConfirmationList) -> Reveal:
         """Give what opens the sum once enough sites have confirmed the same list.
@@ -154,46 +149,16 @@ class SiteSession:
                 parameters.
             DataError: Its memory can't be used.
         """
-        return self._answer(_REVEALED, _CONFIRMED, confirmations, self._reveal)
-
-    def _answer(
-        self, step: str, before: str | None, message: MessageT | None, compute: Callable[[Any], AnswerT]
-    ) -> AnswerT:
-        with self._lock:
-            if message is not None and message.context != self._context:
-                raise SecAggRefusal(f"{step}: the message is of another job, round, attempt or parameters")
-            if step in self._answers:
-                if step == _MASKED:
-                    raise SecAggRefusal("one vector is masked in an attempt, and the seeds were given out")
-                if self._asked[step] != message:
-                    raise SecAggRefusal(f"{step}: a second message, other than the first")
-                answer: AnswerT = self._answers[step]
-                return answer
-            if before is not None and before not in self._answers:
-                raise SecAggRefusal(f"{step}: it comes after {before}")
-            answer = compute(message)
-            self._asked[step] = message
-            self._answers[step] = answer if step != _MASKED else None
-            return answer
+        return self._steps.answer(_REVEALED, _CONFIRMED, confirmations, lambda: self._reveal(confirmations))
 
     def _advertise(self) -> Advertisement:
         self._memory.begin_attempt(self._context.job, self._context.attempt)
         self._keys = AttemptKeys(self._random)
-        unsigned = Advertisement(
-            context=self._context,
-            site=self._site,
-            identity=self._identity.public_key,
-            channel_key=public_key(self._keys.channel_key),
-            mask_key=public_key(self._keys.mask_key),
-            self_commitment=commit_secret(self._context, self._site, self._keys.self_secret),
-            policy=self.policy,
-            signature=bytes(64),
-        )
-        return unsigned.model_copy(update={"signature": self._identity.sign(unsigned.statement)})
+        return sign_keys(self._context, self._site, self._identity, self._keys, self.policy)
 
     def _share(self, roster: Roster) -> ShareBundle:
         digest = roster.digest
-        check_roster(roster, self._fingerprints, own=self._answers[_ADVERTISED])
+        check_roster(roster, self._fingerprints, own=self._steps.given(_ADVERTISED))
         names = roster.names
         threshold = strictest_threshold((one.policy for one in roster.advertisements), len(names))
         if len(names) < threshold:
