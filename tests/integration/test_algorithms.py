@@ -14,6 +14,7 @@ LEFT_OUT = {
     "brain_tumor_fedavg": "most other tests train with it",
     "brain_tumor_fedavg_gpu": "the same algorithm",
     "brain_tumor_fedavg_secagg": "it takes hospitals with identities",
+    "brain_tumor_swarm": "it takes three hospitals that train: test_swarm.py",
     "brain_tumor_dp_sgd": "it takes hospitals with a budget",
 }
 

@@ -57,8 +57,7 @@ class PrivacyDemand(Settings):
     )
     updates_to_hospitals: bool = Field(
         default=False,
-        description="Whether a job may let other hospitals see this site's update by itself, as swarm and "
-        "cyclic learning do.",
+        description="Whether the site takes part in jobs in which other hospitals see its update by itself.",
     )
     stated: bool = Field(
         default=True,
@@ -134,7 +133,8 @@ class PrivacyDemand(Settings):
         if sites < self.min_sites:
             return f"it demands {counted(self.min_sites, 'site')} a round, and this job needs {sites} only"
         if self.secure_aggregation and not promise.secure_aggregation:
-            return "it demands secure aggregation, and in this job the server sees single updates"
+            who = "the server sees" if promise.server_sees_updates else "other hospitals see"
+            return f"it demands secure aggregation, and in this job {who} single updates"
         if promise.hospitals_see_updates and not self.updates_to_hospitals:
             return (
                 "it lets no other hospital see its update (updates_to_hospitals), and in this job others do"

@@ -98,12 +98,19 @@ class PrivacyPromise:
         delta: At which delta; None for a tenth of one divided by the site's training patients.
         secure_aggregation: Whether the server sees only the sum of several sites' updates.
         hospitals_see_updates: Whether single updates reach other hospitals.
+        sealed: Whether the server relays single updates encrypted for a hospital, and can't read them.
     """
 
     epsilon: float | None = None
     delta: float | None = None
     secure_aggregation: bool = False
     hospitals_see_updates: bool = False
+    sealed: bool = False
+
+    @property
+    def server_sees_updates(self) -> bool:
+        """Whether the server reads single updates."""
+        return not (self.secure_aggregation or self.sealed)
 
     @property
     def level(self) -> PrivacyLevel:

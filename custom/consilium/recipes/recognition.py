@@ -27,6 +27,7 @@ from consilium.recipes.scaffold import ScaffoldRecipe
 from consilium.recipes.secagg_fedavg import SecAggRecipe
 from consilium.recipes.server_optimizers import FedAdamRecipe, FedAvgMRecipe, FedYogiRecipe
 from consilium.recipes.statistics import StatisticsRecipe
+from consilium.recipes.swarm import SwarmRecipe
 from consilium.recipes.training import ALGORITHM_PLACE, TrainingRecipe
 
 RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
@@ -42,6 +43,7 @@ RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     "dp": DpSgdRecipe,
     f"{MAIN_JOB}_secagg": SecAggRecipe,
     "ditto": DittoRecipe,
+    "swarm": SwarmRecipe,
     "check": ReadinessRecipe,
     "stats": StatisticsRecipe,
     "evaluate": EvaluationRecipe,

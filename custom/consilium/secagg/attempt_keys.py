@@ -131,9 +131,9 @@ def seal_shares(
     Raises:
         SecAggRefusal: As `derive_pair_seed`.
     """
-    shared = _agree(private_key, peer_key, (sender, receiver))
-    key, associated = _channel(context, roster, shared, sender, receiver)
-    return ChaCha20Poly1305(key).encrypt(_NONCE, b"".join(shares), associated)
+    return encrypt_once(
+        context, roster, private_key, peer_key, sender=sender, receiver=receiver, content=b"".join(shares)
+    )
 
 
 def unseal_shares(
@@ -152,15 +152,76 @@ def unseal_shares(
         SecAggRefusal: It is none of this sender, receiver, roster and attempt, or the sender's key can't be
             used.
     """
+    shares = decrypt(
+        context, roster, private_key, peer_key, sender=sender, receiver=receiver, sealed=sealed, what="shares"
+    )
+    return shares[:SHARE_BYTES], shares[SHARE_BYTES:]
+
+
+def encrypt_once(
+    context: SumContext,
+    roster: bytes,
+    private_key: bytes,
+    peer_key: bytes,
+    *,
+    sender: str,
+    receiver: str,
+    content: bytes,
+) -> bytes:
+    """Encrypt one message of an attempt for another site; with the same keys, never a second one.
+
+    Args:
+        context: Of the attempt.
+        roster: Digest of the roster.
+        private_key: Channel key of the sender.
+        peer_key: Public channel key of the receiver.
+        sender: Who it is of.
+        receiver: Who may read it.
+        content: The message.
+
+    Raises:
+        SecAggRefusal: As `derive_pair_seed`.
+    """
+    shared = _agree(private_key, peer_key, (sender, receiver))
+    key, associated = _channel(context, roster, shared, sender, receiver)
+    return ChaCha20Poly1305(key).encrypt(_NONCE, content, associated)
+
+
+def decrypt(
+    context: SumContext,
+    roster: bytes,
+    private_key: bytes,
+    peer_key: bytes,
+    *,
+    sender: str,
+    receiver: str,
+    sealed: bytes,
+    what: str,
+) -> bytes:
+    """Decrypt what `encrypt_once` made; the keys are those of the receiver.
+
+    Args:
+        context: Of the attempt.
+        roster: Digest of the roster.
+        private_key: Channel key of the receiver.
+        peer_key: Public channel key of the sender.
+        sender: Who it is of.
+        receiver: Who reads it.
+        sealed: As it arrived.
+        what: What it is, for a refusal.
+
+    Raises:
+        SecAggRefusal: It is none of this sender, receiver, roster and attempt, or the sender's key can't be
+            used.
+    """
     shared = _agree(private_key, peer_key, (sender, receiver))
     key, associated = _channel(context, roster, shared, sender, receiver)
     try:
-        shares = ChaCha20Poly1305(key).decrypt(_NONCE, sealed, associated)
+        return ChaCha20Poly1305(key).decrypt(_NONCE, sealed, associated)
     except InvalidTag:
         raise SecAggRefusal(
-            f"the shares of {sender} for {receiver} were changed or are of another sum"
+            f"the {what} of {sender} for {receiver} were changed or are of another sum"
         ) from None
-    return shares[:SHARE_BYTES], shares[SHARE_BYTES:]
 
 
 def _agree(private_key: bytes, peer_key: bytes, pair: tuple[str, str]) -> bytes:

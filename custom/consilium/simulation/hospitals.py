@@ -17,6 +17,7 @@ from consilium.federation.safe_names import check_site_names
 from consilium.guard.start_check import is_one_word
 from consilium.participant.site_settings import SiteSettings
 from consilium.participant.task_data import list_installed
+from consilium.privacy.demand import PrivacyDemand
 from consilium.process_limits import available_cores
 
 WORKSPACE: Final = "simulation"
@@ -109,6 +110,8 @@ def site_settings(
                 "subgroups_file": _absolute(said.subgroups_files.get(name)),
                 "local_only_model": _absolute(said.local_only_models.get(name)),
                 "tasks": list_installed(),
+                # One machine reads the folders of all of them.
+                "privacy": PrivacyDemand(updates_to_hospitals=True),
                 **minimums,
                 **tested.get(name, {}),
             },

@@ -97,8 +97,11 @@ def _incomplete(
 ) -> SiteFinding:
     if site is not None and site.privacy.secure_aggregation:
         why = "this hospital demands secure aggregation (privacy in local/privacy.json)"
-    elif job.promise.secure_aggregation and (site is None or site.role == "trains"):
-        why = f"job {job.name} has secure aggregation"
+    elif not job.promise.server_sees_updates and (site is None or site.role == "trains"):
+        what = (
+            "has secure aggregation" if job.promise.secure_aggregation else "encrypts updates for hospitals"
+        )
+        why = f"job {job.name} {what}"
     elif not untouched:
         return SECURE_AGGREGATION.warning(
             f"{missing}: this site would be left out of jobs with secure aggregation", remedy

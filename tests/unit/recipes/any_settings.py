@@ -21,6 +21,7 @@ from consilium.recipes.scaffold import ScaffoldRecipe
 from consilium.recipes.secagg_fedavg import SecAggRecipe
 from consilium.recipes.server_optimizers import FedAdamRecipe, FedAvgMRecipe, FedYogiRecipe
 from consilium.recipes.statistics import StatisticsRecipe
+from consilium.recipes.swarm import SwarmRecipe
 from consilium.tasks.segmentation.segmentation_settings import MAX_BATCH_VOXELS
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,62}", fullmatch=True)
@@ -136,6 +137,7 @@ algorithms = {
     ScaffoldRecipe: {},
     FedPIDRecipe: {"last_drop": number(0, 0.5), "whole_drop": number(0, 0.5)},
     DittoRecipe: {"strength": number(0, 10)},
+    SwarmRecipe: {},
 }
 # Algorithms that set the sites' weights are for rules that have weights.
 excluded = {FedPIDRecipe: {"aggregation": weighted_rules}}

@@ -30,7 +30,7 @@ def test_a_task_of_another_package_has_jobs_by_its_name(tmp_path):
 
 def test_an_unknown_job_names_those_that_the_task_has(tmp_path):
     with pytest.raises(ConfigurationError, match="known: brain_tumor_fedavg, brain_tumor_fedavg_gpu"):
-        find_job("brain_tumor_swarm")
+        find_job("brain_tumor_gossip")
     with pytest.raises(ConfigurationError, match="no job is named 'chest_ct_fedavg'"):
         find_job("chest_ct_fedavg")
     with installed(tmp_path, ("broken-package", "broken", "raise RuntimeError('no')")):
@@ -41,6 +41,6 @@ def test_an_unknown_job_names_those_that_the_task_has(tmp_path):
 
 def test_settings_of_a_job_that_nothing_builds_are_an_error(tmp_path):
     name, task, source = toy()
-    odd = source + "    jobs = {'swarm': {}}\n"
-    with installed(tmp_path, (name, task, odd)), pytest.raises(ConfigurationError, match="ends in 'swarm'"):
+    odd = source + "    jobs = {'gossip': {}}\n"
+    with installed(tmp_path, (name, task, odd)), pytest.raises(ConfigurationError, match="ends in 'gossip'"):
         task_jobs(get_task(task))

@@ -14,6 +14,7 @@ from consilium.federation.algorithms.fedpid import ServerFedPID
 from consilium.federation.algorithms.scaffold import ServerScaffold
 from consilium.federation.algorithms.secagg_fedavg import ServerSecAggFedAvg
 from consilium.federation.algorithms.server_optimizers import ServerFedAdam, ServerFedAvgM, ServerFedYogi
+from consilium.federation.algorithms.swarm import ServerSwarm
 from consilium.learning.algorithms.base import AlgorithmSettings
 
 ALGORITHMS: dict[str, type[ServerAlgorithm]] = {
@@ -29,6 +30,7 @@ ALGORITHMS: dict[str, type[ServerAlgorithm]] = {
     "fedbn": ServerFedBN,
     "dp_sgd": ServerDpSgd,
     "secagg_fedavg": ServerSecAggFedAvg,
+    "swarm": ServerSwarm,
 }
 """The server's half of each algorithm, by the name that a job gives."""
 

@@ -6,20 +6,25 @@ agreed on who is in it; if that fails, the round is tried again, as one without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from consilium.aggregation.rules import AggregationSettings
-from consilium.errors import ConfigurationError, ConsiliumError, RefusalCode
+from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
-from consilium.federation.exchange.answer_form import Absence
+from consilium.federation.algorithms.protocol_rounds import (
+    PATIENCE_SECONDS,
+    SILENCE_SECONDS,
+    carry_out,
+    name_absences,
+    pause_spared,
+)
 from consilium.federation.message_names import TRAIN, VALIDATE
 from consilium.federation.updates.attempt_pauses import AttemptPauses
 from consilium.federation.updates.intake import Aggregate
 from consilium.federation.updates.masked_answers import MaskedUpdates, ProtocolMessages
-from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.summed_answers import SummedAnswers
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.algorithms.secagg_plan import (
@@ -35,7 +40,6 @@ from consilium.learning.algorithms.secagg_plan import (
 )
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.summed_reports import SummedReports
-from consilium.secagg.errors import SecAggFailure
 from consilium.secagg.messages import (
     Advertisement,
     Confirmation,
@@ -46,16 +50,7 @@ from consilium.secagg.messages import (
     SurvivorList,
 )
 from consilium.secagg.server_session import ServerSession
-from consilium.secagg.survivor_policy import FEWEST_SURVIVORS
 from consilium.secagg.weighted_sum import MaskedSum
-
-ResultT = TypeVar("ResultT")
-
-_PATIENCE_SECONDS: Final = 15.0
-"""For the last of the sites, once enough have answered; a site that works asks for tasks more often."""
-
-_SILENCE_SECONDS: Final = 60.0
-"""Of a site, after which the others' keys or shares are enough if they make the quorum: six heartbeats."""
 
 
 class ServerSecAggFedAvg(ServerAlgorithm):
@@ -146,11 +141,11 @@ class ServerSecAggFedAvg(ServerAlgorithm):
             keys,
             ADVERTISE,
             content=announced,
-            without=_absences(self._pauses.begin()),
-            silence_seconds=_SILENCE_SECONDS,
+            without=name_absences(self._pauses.begin()),
+            silence_seconds=SILENCE_SECONDS,
         )
-        roster = _carry_out(session.close_advertising)
-        unmet = _absences(session.blame.unmet)
+        roster = carry_out(session.close_advertising)
+        unmet = name_absences(session.blame.unmet)
         announcement = {"message": roster.to_json()}
         yield Question(
             shares,
@@ -158,25 +153,25 @@ class ServerSecAggFedAvg(ServerAlgorithm):
             content=announcement,
             among=roster.names,
             without=unmet,
-            silence_seconds=_SILENCE_SECONDS,
+            silence_seconds=SILENCE_SECONDS,
         )
-        inboxes = {name: one.to_json() for name, one in _carry_out(session.close_sharing).items()}
+        inboxes = {name: one.to_json() for name, one in carry_out(session.close_sharing).items()}
         vector = shared if task == TRAIN else {}
         steps = self.job.learning.local_steps if task == TRAIN else None
         updates = MaskedUpdates(MaskedSum(plan, shared, vector), session, steps)
         yield Question(
             updates, task, content={"inboxes": inboxes}, among={*inboxes, *keys.evaluators}, without=unmet
         )
-        survivors = _carry_out(session.close_masking)
+        survivors = carry_out(session.close_masking)
         confirmed = ProtocolMessages(Confirmation, session.add_confirmation)
         yield _closing(CONFIRM, confirmed, survivors, survivors.survivors, session.threshold)
-        signatures = _carry_out(session.close_confirming)
+        signatures = carry_out(session.close_confirming)
         reveals = ProtocolMessages(Reveal, session.add_reveal)
         tries = self._revealed.setdefault(number, set())
         tries.add(tuple(survivors.survivors))
         self._opened_before = len(tries) > 1
         yield _closing(REVEAL, reveals, signatures, signatures.signatures, session.threshold)
-        self._aggregate = _carry_out(lambda: self._open(updates, session, vector))
+        self._aggregate = carry_out(lambda: self._open(updates, session, vector))
 
     def combine(self) -> Aggregate:
         """Return the mean of the opened sum."""
@@ -199,8 +194,7 @@ class ServerSecAggFedAvg(ServerAlgorithm):
         blame, sites = session.blame, len(session.advertised)
         blame.spare_strangers(shares.unknown, sites)
         self._faults |= blame.culprits
-        if sites - len(blame.spared) >= FEWEST_SURVIVORS:
-            self._pauses.add(blame.spared)
+        pause_spared(self._pauses, blame, sites)
 
     def _open(self, updates: MaskedUpdates, session: ServerSession, vector: Weights) -> Aggregate:
         total, sites = updates.total, sorted(updates.sites)
@@ -241,19 +235,8 @@ def _closing(
         among=among,
         quorum=False,
         settled=lambda: messages.taken >= threshold,
-        patience_seconds=_PATIENCE_SECONDS,
+        patience_seconds=PATIENCE_SECONDS,
     )
-
-
-def _carry_out(step: Callable[[], ResultT]) -> ResultT:
-    try:
-        return step()
-    except SecAggFailure as error:
-        raise RejectedUpdate(str(error)) from error
-
-
-def _absences(reasons: Mapping[str, str]) -> dict[str, Absence]:
-    return {site: Absence(reason, RefusalCode.SECURE_AGGREGATION) for site, reason in reasons.items()}
 
 
 def _as_type(value: np.ndarray[Any, Any], kind: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -17,6 +17,7 @@ from consilium.federation.updates.intake import Aggregate
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.federation import RoundRecord
+from consilium.records.texts import clean_text
 
 _UPDATES = "updates"
 
@@ -82,9 +83,10 @@ class TrainingRounds:
             aggregate = self._combine(record)
         except RejectedUpdate as error:
             run.record.rounds[index:] = [record]
-            if not self._was_opened_otherwise():
+            reason = self._why_no_other_attempt(error)
+            if reason is None:
                 raise FailedRound(f"round {record.number}: {error}") from error
-            return self._skip(index, weights, record)
+            return self._skip(index, weights, record, reason)
         finally:
             plan.algorithm.close()
             record.seconds = time.monotonic() - started
@@ -98,32 +100,38 @@ class TrainingRounds:
         run.controller.event(AppEventType.ROUND_DONE)
         return plan.algorithm.step(weights, aggregate)
 
-    def _was_opened_otherwise(self) -> bool:
-        """Whether sites refuse to open the round's sum, as they opened one of it with other sites before.
+    def _why_no_other_attempt(self, error: RejectedUpdate) -> str | None:
+        """Return why sites would not help with another sum or mean of the round; None if they may.
 
-        A site that says so of a sum that this job or the one that it resumes can't have had opened is not
-        believed: it would have every round skipped that needs its shares, in a job that ends well.
+        A site that says so of one that this job or the one that it resumes can't have had opened is not
+        believed: it would have every round skipped that needs it, in a job that ends well.
         """
         run = self._run
-        if not (run.record.resumed or run.plan.algorithm.opened_before):
-            return False
-        return any(one.code == RefusalCode.ROUND_OPENED for one in run.answers.sites.values())
+        sites = run.answers.sites
+        if error.code == RefusalCode.ROUND_OPENED:
+            said = "; ".join(f"{site}: {one.reason}" for site, one in sorted(sites.items()) if one.reason)
+            return f"{error}{f' ({said})' if said else ''}, and its sites confirmed already who is in it"
+        opened = sorted(site for site, one in sites.items() if one.code == RefusalCode.ROUND_OPENED)
+        if not opened or not (run.record.resumed or run.plan.algorithm.opened_before):
+            return None
+        return f"{', '.join(opened)} helped to open another sum or mean of this round before ({error})"
 
-    def _skip(self, index: int, weights: Weights, record: RoundRecord) -> Weights:
+    def _skip(self, index: int, weights: Weights, record: RoundRecord, reason: str) -> Weights:
         """Let a round count without an update; returns the model that it started from.
 
-        Any other attempt would need exactly the sites of the sum that was opened, which is lost.
+        Raises:
+            FailedJob: If no round of the job has changed the model.
         """
         run = self._run
-        opened = [site for site, one in run.answers.sites.items() if one.code == RefusalCode.ROUND_OPENED]
-        record.rolled_back = (
-            f"{', '.join(sorted(opened))} opened a sum of this round with other sites before, and the "
-            "difference of two would show single updates; the model of the round before was kept"
+        record.rolled_back = clean_text(
+            f"{reason}; the difference of two would show single updates, so the model before it was kept"
         )
         run.controller.warning(f"round {record.number}: {record.rolled_back}")
         weights = run.plan.rollback.start(index, weights)
         run.select_best(index, weights)
         run.controller.event(AppEventType.ROUND_DONE)
+        if index + 1 == run.plan.rounds and all(one.rolled_back for one in run.record.rounds):
+            raise FailedJob(f"no round has changed the model; round {record.number}: {record.rolled_back}")
         return weights
 
     def _ask_all(self, index: int, weights: Weights, record: RoundRecord) -> Weights:
@@ -204,7 +212,24 @@ class TrainingRounds:
         for site, share in aggregate.shares.items():
             record.sites[site].weight = share
             self._run.plan.rejections.clear(site)
+        for site, reason in aggregate.left_out.items():
+            self._run.controller.warning(f"{site}: {reason}")
+            record.sites[site] = record.sites[site].model_copy(
+                update={"outcome": "refused", "weight": 0.0, "reason": reason, "code": RefusalCode.UPDATE}
+            )
+        if aggregate.left_out:
+            self._require_quorum(aggregate)
         return aggregate
+
+    def _require_quorum(self, aggregate: Aggregate) -> None:
+        """Check that the updates that were used make the job's quorum.
+
+        Raises:
+            RejectedUpdate: If they don't.
+        """
+        lack = self._run.plan.quorum.lack(aggregate.shares, self._run.answers.cases)
+        if lack is not None:
+            raise RejectedUpdate(f"{counted(len(aggregate.shares), 'update')} could be used, {lack}")
 
     def _quorum_is_unreachable(self) -> bool:
         """Whether there would be no quorum even if all sites of the job were asked again."""

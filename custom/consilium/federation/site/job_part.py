@@ -113,9 +113,13 @@ class JobPart:
         """Return which site of which training this is, for the algorithm's dialogue.
 
         Raises:
-            SiteRefusal: If the server names another training than when the cases were prepared.
+            SiteRefusal: If the hospital's settings decline the job, or the server names another training than
+                when the cases were prepared.
         """
+        from consilium.federation.site.start_participant import require_admissible
+
         site = self.settings(fl_ctx)
+        require_admissible(site, self.learning, self.algorithm, self._min_sites)
         role = site.role if self._participant is None else self._participant.data.role
         place = site_place(fl_ctx, site, shareable, role)
         if self._run not in (None, place.run):

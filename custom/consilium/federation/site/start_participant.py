@@ -58,11 +58,7 @@ def start_participant(
         SiteRefusal: The site can't or may not take part.
         ConsiliumError: See `prepare_site` and `Participant`.
     """
-    require_offer(site, algorithm, sites=min_sites)
-    require_coverable(site, algorithm)
-    declined = missing_targets_refusal(site, learning, algorithm)
-    if declined is not None:
-        raise declined
+    require_admissible(site, learning, algorithm, min_sites)
     data = prepare_site(site, learning, run=str(run), name=name, progress=progress, cancelled=cancelled)
     begun_as = run if isinstance(run, str) and is_valid_job_id(run) else job
     payments = PrivacyPayments(site, data, learning, algorithm, job=job, run=begun_as)
@@ -78,3 +74,24 @@ def start_participant(
     return Participant(
         data, learning, site, memory=memory, algorithm=algorithm, payments=payments, hospital=hospital
     )
+
+
+def require_admissible(
+    site: SiteSettings, learning: LearningSettings, algorithm: AlgorithmSettings, min_sites: int
+) -> None:
+    """Decline a job by settings alone, before anything else is read or answered.
+
+    Args:
+        site: What the hospital decides.
+        learning: What the job decides about training.
+        algorithm: What it decides about its algorithm.
+        min_sites: Fewest sites whose updates make a round.
+
+    Raises:
+        SiteRefusal: The job offers less than the hospital demands, or needs what its labels lack.
+    """
+    require_offer(site, algorithm, sites=min_sites)
+    require_coverable(site, algorithm)
+    declined = missing_targets_refusal(site, learning, algorithm)
+    if declined is not None:
+        raise declined

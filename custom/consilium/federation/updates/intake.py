@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -48,10 +48,12 @@ class Aggregate:
     Attributes:
         sets: Weight sets by name: the aggregated difference under `MODEL`, and others.
         shares: Each site's share in it; they add up to 1. None where the server can't know it.
+        left_out: Sites whose updates were not used after all, each with the reason.
     """
 
     sets: WeightSets
     shares: Mapping[str, float | None]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Aggregator(Protocol):

@@ -17,6 +17,7 @@ from consilium.learning.algorithms.fednova import FedNovaAlgorithmSettings
 from consilium.learning.algorithms.fedpid import FedPIDAlgorithmSettings
 from consilium.learning.algorithms.fedprox import FedProxAlgorithmSettings, LocalFedProx
 from consilium.learning.algorithms.scaffold import LocalScaffold, ScaffoldAlgorithmSettings
+from consilium.learning.algorithms.sealed_plan import SwarmAlgorithmSettings
 from consilium.learning.algorithms.secagg_fedavg import LocalSecAggFedAvg, SecAggDialogue
 from consilium.learning.algorithms.secagg_plan import SecAggFedAvgSettings
 from consilium.learning.algorithms.server_optimizers import (
@@ -24,6 +25,7 @@ from consilium.learning.algorithms.server_optimizers import (
     FedAvgMAlgorithmSettings,
     FedYogiAlgorithmSettings,
 )
+from consilium.learning.algorithms.swarm import LocalSwarm, SwarmDialogue
 
 if TYPE_CHECKING:
     from consilium.tasks.learning_settings import LearningSettings
@@ -57,6 +59,7 @@ ALGORITHMS: dict[str, AlgorithmParts] = {
     "fedbn": AlgorithmParts(FedBNAlgorithmSettings, LocalFedAvg),
     "dp_sgd": AlgorithmParts(DpSgdAlgorithmSettings, LocalDpSgd),
     "secagg_fedavg": AlgorithmParts(SecAggFedAvgSettings, LocalSecAggFedAvg, SecAggDialogue),
+    "swarm": AlgorithmParts(SwarmAlgorithmSettings, LocalSwarm, SwarmDialogue),
 }
 """The site's half of each algorithm, by the name that a job gives."""
 

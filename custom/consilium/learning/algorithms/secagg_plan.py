@@ -236,7 +236,7 @@ class SecAggFedAvgSettings(AlgorithmSettings):
         return self.bound_ratio or (16.0 if self.ring_bits == 32 else 1.0)
 
 
-def digest_training(learning: LearningSettings, algorithm: SecAggFedAvgSettings, rounds: int) -> str:
+def digest_training(learning: LearningSettings, algorithm: AlgorithmSettings, rounds: int) -> str:
     """Return the digest of all that sites train by, in hexadecimal.
 
     A server that had one site learn at its rate and the others at a rate of nothing would see the update of

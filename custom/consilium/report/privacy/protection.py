@@ -104,11 +104,10 @@ def state_protection(settings: Mapping[str, Any]) -> str:
         return "How updates were protected isn't known: their algorithm is not of this version."
     bits = getattr(algorithm, "ring_bits", None)
     width = "" if bits is None else f", masked with {bits} bits a value"
-    seen = (
-        f"only sums of several hospitals'{width}"
-        if algorithm.promise().secure_aggregation
-        else "each hospital's"
-    )
+    promise = algorithm.promise()
+    seen = f"only sums of several hospitals'{width}" if promise.secure_aggregation else "each hospital's"
+    if promise.sealed:
+        seen = "none: they were encrypted for the hospital that combined them, which saw each hospital's"
     return f"Updates had {_state_noise(algorithm)}, and the server saw {seen}."
 
 
@@ -149,6 +148,16 @@ def describe_aggregation(job: JobFacts, site: SiteFacts) -> Iterator[str]:
     kind = job.of_kind
     if not isinstance(kind, TrainingFacts):
         yield "None: this job has no updates, and the server sees each hospital's answer."
+        return
+    if kind.promise.sealed:
+        yield (
+            "None, but the server can't read updates: each is encrypted for the hospital whose turn it is, "
+            "which sees every single one of them, and returns their combination."
+        )
+        yield (
+            "It depends on the hospitals' identities: each compares the others' fingerprints outside the "
+            "server (“consilium identity”). The hospital whose turn it is decides what the model becomes."
+        )
         return
     if not kind.promise.secure_aggregation:
         yield "None: the server sees each hospital's update."

@@ -72,7 +72,7 @@ def _unit(site: SiteFacts) -> Iterator[str]:
 def _trust(job: JobFacts) -> Iterator[str]:
     kind = job.of_kind
     if isinstance(kind, TrainingFacts):
-        seen = "scores and counts" if kind.promise.secure_aggregation else "the update, scores and counts"
+        seen = "the update, scores and counts" if kind.promise.server_sees_updates else "scores and counts"
         yield (
             f"The server's operator is trusted with {seen} of each single hospital, and so is a user with "
             "the "

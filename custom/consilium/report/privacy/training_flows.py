@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from consilium.counts import counted
+from consilium.learning.algorithms.sealed_plan import COMBINE, COMBINED, SEALED
 from consilium.learning.algorithms.secagg_plan import SUMS
 from consilium.records.score_intervals import FEW_AT_A_BOUND
 from consilium.report.privacy.facts import JobFacts, SiteFacts, TrainingFacts
@@ -13,11 +14,17 @@ from consilium.report.privacy.flow_list import GROUPED, RESULT, FlowList, patien
 EVERY_USER: Final = "every user of the project"
 WITHHELD: Final = "the job's algorithm withholds them, as noise would have to hide them"
 _HOSPITAL_HIDDEN: Final = "noise hides this hospital as a whole, and would have to hide them (hospital_noise)"
+_IN_THE_CLEAR: Final = "each hospital's, in the clear; on its disk until the round ends"
 _ONLY_EVALUATES: Final = "this hospital only evaluates (role)"
 _SUMMED: Final = (
     "Masked numbers beside the update (“sums”), in each round: training cases, clipped values, and, unless "
     "noise hides the hospital, the loss and the scores of validation patients"
 )
+_SETS: Final = {
+    SUMS: _SUMMED,
+    SEALED: "The update, encrypted for the hospital whose turn it is, in each round",
+    COMBINED: "At the hospital whose turn it is: what it makes of all updates",
+}
 _RULES: Final = {
     "mean": "weighted mean",
     "median": "median of each weight",
@@ -40,13 +47,13 @@ def add_training_flows(flows: FlowList, job: JobFacts, kind: TrainingFacts, site
     else:
         flows.hold_back("updates, losses and numbers of training cases", _ONLY_EVALUATES)
     _add_model(flows, kind, site)
-    keys = kind.promise.secure_aggregation
+    by_protocol = not kind.promise.server_sees_updates
     for name, answer in kind.questions.items():
         flows.add(
             f"question_{name}"[:40],
             f"{answer.rstrip('.')}; in each round, as the answer to the algorithm's question “{name}”",
             "none: keys and signatures follow from no patient"
-            if keys
+            if by_protocol and name != COMBINE
             else "see the algorithm's documentation",
             "",
             users="no",
@@ -84,6 +91,27 @@ def noise_of(kind: TrainingFacts) -> str:
     return "no noise"
 
 
+def _server_sees(kind: TrainingFacts, name: str = "") -> str:
+    if kind.promise.secure_aggregation:
+        return "masked: only the sum of several hospitals' can be opened"
+    if kind.promise.sealed and name != COMBINED:
+        return "no: encrypted for the hospital whose turn it is; on its disk until the round ends"
+    return "the combined update" if name == COMBINED else _IN_THE_CLEAR
+
+
+def _users_see(kind: TrainingFacts, name: str) -> str:
+    if name == COMBINED:
+        return "the model that it makes"
+    return "those who may read the server's files" if kind.promise.server_sees_updates else "no"
+
+
+def _hospitals_see_set(kind: TrainingFacts, name: str) -> str:
+    if name == SEALED:
+        return _hospitals_see(kind)
+    received = "" if name == COMBINED else ", ".join(kind.received)
+    return f"what the server makes of all: {received}" if received else "the combined model"
+
+
 def _hospitals_see(kind: TrainingFacts) -> str:
     if not kind.promise.hospitals_see_updates:
         return "no: the combined model only"
@@ -117,11 +145,9 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
         f"Update: the change of every weight of the model{kept}, in each of {counted(kind.rounds, 'round')}",
         whom,
         minimum,
-        server="masked: only the sum of several hospitals' can be opened"
-        if masked
-        else "each hospital's, in the clear; on its disk until the round ends",
+        server=_server_sees(kind),
         users="no"
-        if masked
+        if not kind.promise.server_sees_updates
         else "its length and its share in the mean; those who may read the server's files, all of it",
         hospitals=_hospitals_see(kind),
         protection=protection,
@@ -129,12 +155,12 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
     for name in kind.sent:
         flows.add(
             f"set_{name}"[:40],
-            _SUMMED if name == SUMS else f"Further weight set “{name}” of the algorithm, in each round",
+            _SETS.get(name, f"Further weight set “{name}” of the algorithm, in each round"),
             whom,
             minimum,
-            server="masked, as the update" if masked else "each hospital's, in the clear",
-            users="no" if masked else "those who may read the server's files",
-            hospitals="what the server makes of all: " + (", ".join(kind.received) or "the combined model"),
+            server="masked, as the update" if masked else _server_sees(kind, name),
+            users=_users_see(kind, name),
+            hospitals=_hospitals_see_set(kind, name),
             protection=protection,
         )
     for name, (low, high) in kind.numbers.items():

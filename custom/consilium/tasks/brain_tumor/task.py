@@ -125,6 +125,7 @@ class BrainTumor(SegmentationTask):
         },
         "fedavg_secagg": {"rounds": 16},
         "ditto": {"rounds": 16, "min_sites": 2},
+        "swarm": {"rounds": 16},
         "check": {"min_sites": 2},
         "stats": {"min_sites": 2},
     }

@@ -1,4 +1,4 @@
-"""Neither memory nor disk nor log of the server has a single update of a job by secure aggregation."""
+"""Neither memory nor disk nor log of the server has a single update of a job in which it is hidden."""
 
 import multiprocessing
 import os
@@ -10,12 +10,14 @@ import pytest
 from nvflare.app_common.abstract.model import make_model_learnable
 
 from consilium.federation.message_names import TEST, TRAIN
-from consilium.learning.algorithms.secagg_plan import REVEAL
+from consilium.learning.algorithms.sealed_plan import COMBINE
+from consilium.learning.algorithms.secagg_plan import CONFIRM, REVEAL
 from consilium.secagg.local_federation import exchange_identities
 from federation.rehearsal import Site, TwoWeights, rehearse
 
 from .hidden_sites import VALUES, Proxy, serve
 from .test_secagg_fedavg import NAMES, SETTINGS, SecureSite
+from .test_swarm import SwarmSite
 
 pytestmark = [
     pytest.mark.integration,  # to look through a process's memory takes a minute
@@ -53,6 +55,19 @@ class ClearSite(Site):
 
 class HiddenSite(SecureSite):
     """Sends its updates masked."""
+
+    def __init__(self, name, folder):
+        super().__init__(name, folder, cases=3, dice=lambda value: 0.5)
+        self.clear = []
+
+    def change(self):
+        update = random_update()
+        self.clear.append(update["w"])
+        return update
+
+
+class SealedSite(SwarmSite):
+    """Sends its updates encrypted for the hospital with the turn."""
 
     def __init__(self, name, folder):
         super().__init__(name, folder, cases=3, dice=lambda value: 0.5)
@@ -107,4 +122,10 @@ def test_the_server_of_a_job_by_secure_aggregation_has_none_clear_or_encoded(tmp
         HiddenSite, tmp_path, [REVEAL, TEST], algorithm=SETTINGS, screening={"max_norm_ratio": None}
     )
     assert (updates, encoded) == (8, 8)
+    assert found == set()
+
+
+def test_the_server_of_a_swarm_job_has_none(tmp_path):
+    found, updates, _ = search(SealedSite, tmp_path, [CONFIRM, COMBINE, TEST], algorithm={"name": "swarm"})
+    assert updates == 8
     assert found == set()

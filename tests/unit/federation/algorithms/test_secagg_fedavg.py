@@ -440,7 +440,7 @@ def test_a_site_that_drops_out_of_a_round_that_is_repeated_ends_no_job(run, site
     record, _ = run(hospitals, rollback_margin=0.05, rounds=3)
     assert record.status == "finished", record.reason
     assert "worse than the initial one" in record.rounds[0].rolled_back
-    assert "opened a sum of this round with other sites" in record.rounds[1].rolled_back
+    assert "helped to open another sum or mean of this round before" in record.rounds[1].rolled_back
     assert trainings == [0, 1, 1, 2]
     assert record.rounds[2].summed.sites == 4
 
@@ -490,7 +490,7 @@ def test_a_resumed_round_is_opened_for_the_same_sites_only(sites, run, tmp_path,
     assert record.status == "finished", record.reason
     assert "other survivors" in record.rounds[0].questions[REVEAL]["east"].reason
     assert record.rounds[0].questions[REVEAL]["east"].code.value == "round_opened"
-    assert record.rounds[0].rolled_back.startswith("east, north, south opened a sum of this round")
+    assert record.rounds[0].rolled_back.startswith("east, north, south helped to open another sum")
     np.testing.assert_allclose(w(engine), 1.0, atol=1e-5)  # of the second round alone
 
 

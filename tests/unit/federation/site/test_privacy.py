@@ -17,6 +17,7 @@ from consilium.federation.message_names import (
     VALIDATE,
 )
 from consilium.federation.site.executor import SiteExecutor
+from consilium.learning.algorithms import ALGORITHMS
 from consilium.participant.register_files import read_register
 from consilium.privacy.accounting import epsilon_spent
 from consilium.privacy.ledger import LEDGER_FILE, PrivacyLedger
@@ -64,6 +65,24 @@ def test_a_job_that_offers_less_is_refused_before_anything_is_read(engine, tmp_p
     assert str(tmp_path) not in reason
     assert not opened
     assert not settings.cache_dir.exists()
+    assert not settings.state_dir.exists()
+
+
+QUESTIONS = [
+    (name, question)
+    for name, parts in ALGORITHMS.items()
+    for question in parts.settings.declaration.questions
+]
+
+
+@pytest.mark.parametrize(("name", "question"), QUESTIONS)
+def test_a_site_that_declines_a_job_answers_none_of_its_algorithm_s_questions(
+    engine, tmp_path, name, question
+):
+    """Else the others would wait for the keys, or the turn, of a site that never trains."""
+    settings = hospital(engine, tmp_path)
+    code, _ = refusal(execute(executor_of({"name": name}), engine, question))
+    assert code == "privacy_demand"
     assert not settings.state_dir.exists()
 
 

@@ -1,0 +1,1 @@
+"""Rounds in which the hospital whose turn it is combines updates that the server can't read."""
