@@ -32,6 +32,7 @@ class Algorithm:
         job: Of the catalog.
         reference: What it is compared with: federated averaging with the same network and steps.
         changes: Settings that differ from those of all other runs.
+        takes_turns: Whether a round is one hospital's turn; then there are as many times more of them.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Algorithm:
     job: str
     reference: str = REFERENCE
     changes: Mapping[str, Any] = field(default_factory=dict)
+    takes_turns: bool = False
 
 
 def _list_algorithms() -> dict[str, Algorithm]:
@@ -51,6 +53,7 @@ def _list_algorithms() -> dict[str, Algorithm]:
         "fedavgm": Algorithm("fedavgm", "FedAvgM", f"{_TASK}_fedavgm"),
         "fedadam": Algorithm("fedadam", "FedAdam", f"{_TASK}_fedadam"),
         "fedyogi": Algorithm("fedyogi", "FedYogi", f"{_TASK}_fedyogi"),
+        "cyclic": Algorithm("cyclic", "cyclic, as many turns", f"{_TASK}_cyclic", takes_turns=True),
         "fedavg_shares": Algorithm(
             "fedavg_shares",
             "FedAvg, no site over 3/8",
@@ -159,8 +162,9 @@ class Run:
         Args:
             effort: How much it trains.
         """
+        algorithm = ALGORITHMS[self.algorithm]
         return {
-            "rounds": effort.rounds,
+            "rounds": effort.rounds * (len(effort.sizes.train) if algorithm.takes_turns else 1),
             "gpus_per_site": 0,
             "task_request_seconds": 1.0,
             "learning.seed": self.seed,
@@ -171,7 +175,7 @@ class Run:
             "learning.learning_rate": 8e-3,
             "learning.local_steps": effort.steps,
             "learning.local_epochs": None,
-            **ALGORITHMS[self.algorithm].changes,
+            **algorithm.changes,
         }
 
 

@@ -122,7 +122,8 @@ class PrivacyDemand(Settings):
 
         Args:
             promise: The job's.
-            sites: Fewest sites whose updates a round of it combines.
+            sites: The job's `min_sites`: fewest sites whose updates a round of it combines, unless the
+                promise is of a single one.
         """
         if not promise.level.reaches(self.level):
             return (
@@ -130,8 +131,9 @@ class PrivacyDemand(Settings):
             )
         if self.job_epsilon is not None and (promise.epsilon or 0.0) > self.job_epsilon:
             return f"it allows a job an epsilon of {self.job_epsilon:g}, and this job has {promise.epsilon:g}"
-        if sites < self.min_sites:
-            return f"it demands {counted(self.min_sites, 'site')} a round, and this job needs {sites} only"
+        combined = 1 if promise.single_update else sites
+        if combined < self.min_sites:
+            return f"it demands {counted(self.min_sites, 'site')} a round, and this job needs {combined} only"
         if self.secure_aggregation and not promise.secure_aggregation:
             who = "the server sees" if promise.server_sees_updates else "other hospitals see"
             return f"it demands secure aggregation, and in this job {who} single updates"

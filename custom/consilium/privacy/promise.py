@@ -99,6 +99,7 @@ class PrivacyPromise:
         secure_aggregation: Whether the server sees only the sum of several sites' updates.
         hospitals_see_updates: Whether single updates reach other hospitals.
         sealed: Whether the server relays single updates encrypted for a hospital, and can't read them.
+        single_update: Whether a round's model is made of one site's update, whatever the job's `min_sites`.
     """
 
     epsilon: float | None = None
@@ -106,6 +107,7 @@ class PrivacyPromise:
     secure_aggregation: bool = False
     hospitals_see_updates: bool = False
     sealed: bool = False
+    single_update: bool = False
 
     @property
     def server_sees_updates(self) -> bool:

@@ -127,10 +127,10 @@ def _facts(name: str, task_name: str, source: Source, of_kind: KindFacts) -> Job
 
 def _training(settings: TrainingSettings, patients: int | None = None) -> TrainingFacts:
     algorithm, learning = settings.algorithm, settings.learning
-    declared = algorithm.declaration
+    declared, promise = algorithm.declaration, algorithm.promise()
     return TrainingFacts(
         rounds=settings.rounds,
-        min_sites=settings.min_sites,
+        min_sites=1 if promise.single_update else settings.min_sites,
         batch_size=learning.batch_size,
         local_steps=learning.local_steps,
         local_epochs=learning.local_epochs,
@@ -146,7 +146,7 @@ def _training(settings: TrainingSettings, patients: int | None = None) -> Traini
         starts_trained=settings.initial is not None,
         resumes=settings.resume is not None,
         algorithm=algorithm.model_dump(mode="json"),
-        promise=algorithm.promise(),
+        promise=promise,
         plan=None if patients is None else _plan(settings, patients),
         withholds_losses=algorithm.withholds_losses,
         withholds_scores=algorithm.withholds_scores,

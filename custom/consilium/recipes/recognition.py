@@ -14,6 +14,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.message_names import RESUME_META
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobRecipe, Place
 from consilium.recipes.classes import class_path
+from consilium.recipes.cyclic import CyclicRecipe
 from consilium.recipes.ditto import DittoRecipe
 from consilium.recipes.dp_sgd import DpSgdRecipe
 from consilium.recipes.evaluation import EvaluationRecipe
@@ -40,6 +41,7 @@ RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     "fedpid": FedPIDRecipe,
     "scaffold": ScaffoldRecipe,
     "fedbn": FedBNRecipe,
+    "cyclic": CyclicRecipe,
     "dp": DpSgdRecipe,
     f"{MAIN_JOB}_secagg": SecAggRecipe,
     "ditto": DittoRecipe,

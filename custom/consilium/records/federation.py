@@ -148,6 +148,9 @@ class RoundRecord(Record):
     number: RoundCount
     attempts: RoundCount = Field(default=1, description="How often the round was tried until it counted.")
     seconds: Duration
+    turn: SiteLabel | None = Field(
+        default=None, description="The only site that trained, as it was its turn; null where all did."
+    )
     sites: BySite[SiteRound]
     questions: Annotated[
         dict[Label, BySite[SiteRound]], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))

@@ -67,6 +67,13 @@ def test_updates_reach_other_hospitals_only_where_the_hospital_allows_it():
     assert allowed.describe().endswith("; other hospitals may see its update")
 
 
+def test_a_round_of_one_update_combines_one_whatever_the_job_s_minimum():
+    turns = PrivacyPromise(hospitals_see_updates=True, single_update=True)
+    assert demand(updates_to_hospitals=True).shortfall(turns, sites=9) is None
+    falls = demand(updates_to_hospitals=True, min_sites=2).shortfall(turns, sites=9)
+    assert falls == "it demands 2 sites a round, and this job needs 1 only"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -8,6 +8,7 @@ import uuid
 from hypothesis import strategies as st
 
 from consilium.recipes.base import JobRecipe
+from consilium.recipes.cyclic import CyclicRecipe
 from consilium.recipes.ditto import DittoRecipe
 from consilium.recipes.dp_sgd import DpSgdRecipe
 from consilium.recipes.evaluation import EvaluationRecipe
@@ -134,13 +135,23 @@ algorithms = {
     FedYogiRecipe: {"server_rate": number(1e-4, 1), "beta2": number(0, 0.9999)},
     FedNovaRecipe: {},
     FedBNRecipe: {},
+    CyclicRecipe: {},
     ScaffoldRecipe: {},
     FedPIDRecipe: {"last_drop": number(0, 0.5), "whole_drop": number(0, 0.5)},
     DittoRecipe: {"strength": number(0, 10)},
     SwarmRecipe: {},
 }
 # Algorithms that set the sites' weights are for rules that have weights.
-excluded = {FedPIDRecipe: {"aggregation": weighted_rules}}
+excluded = {
+    FedPIDRecipe: {"aggregation": weighted_rules},
+    CyclicRecipe: {  # one update a round, and a turn for each hospital
+        "min_sites": st.integers(2, 24),
+        "rounds": st.integers(24, 10_000),
+        "aggregation": st.just({"max_site_share": 1.0}),
+        "quorum": some(attempts=st.integers(2, 100), mandatory_sites=st.lists(sites, max_size=3)),
+    },
+    SwarmRecipe: {"min_sites": st.integers(3, 128)},
+}
 # What needs single updates or cases is not allowed, nor a time limit, after which sites would train unlike.
 hidden = {
     **{name: field for name, field in TRAINING_FIELDS.items() if name != "quorum"},

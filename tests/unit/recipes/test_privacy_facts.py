@@ -96,6 +96,14 @@ def test_every_setting_is_on_the_page_or_known_to_change_nothing_that_leaves(set
     assert settings.model_fields.keys() - on_the_page <= CHANGES_NOTHING_THAT_LEAVES[settings]
 
 
+def test_the_page_of_a_cyclic_job_says_who_sees_an_update_by_itself():
+    page = text_of(build_recipe("brain_tumor_cyclic"))
+    assert "each of them has that update by subtraction" in page
+    assert "each hospital's, by itself: the hospital allows it (updates_to_hospitals)" in page
+    assert "one after the other, a round each" in page
+    assert "(min_sites)" not in page
+
+
 def test_the_noise_for_a_number_of_patients_is_that_of_the_algorithm():
     recipe = build_recipe(WITH_NOISE)
     plan = facts_of_recipe(recipe, patients=100).of_kind.plan

@@ -9,6 +9,7 @@ from consilium.privacy.hospital_noise import HospitalNoise
 from consilium.privacy.ledger import LEDGER_FILE
 from consilium.privacy.promise import PrivacyPromise
 from consilium.site_check.finding import Status
+from consilium.site_check.job import load_site_job
 from consilium.site_check.privacy_demand import check_privacy
 
 
@@ -49,6 +50,14 @@ def test_a_job_that_offers_less_is_found_before_it_comes(site, job, refused):
         "it demands formal protection, at least 3 hospitals a round, secure aggregation, a budget of "
         "epsilon 8 a patient"
     )
+
+
+def test_a_job_in_which_others_see_the_update_is_found_before_it_comes(site, refused):
+    cyclic = load_site_job("brain_tumor_cyclic")
+    refused(check_privacy(site(), cyclic), "it lets no other hospital see its update", "ask the lead")
+    assert check_privacy(site(updates_to_hospitals=True), cyclic).status is Status.OK
+    combined = site(updates_to_hospitals=True, min_sites=2)
+    refused(check_privacy(combined, cyclic), "it demands 2 sites a round, and this job needs 1 only", "ask")
 
 
 def test_what_no_job_could_use_fails(site, job, refused, tmp_path):

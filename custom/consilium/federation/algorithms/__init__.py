@@ -6,6 +6,7 @@ The site's half of each algorithm is in `consilium.learning.algorithms`.
 from __future__ import annotations
 
 from consilium.federation.algorithms.base import AlgorithmJob, ServerAlgorithm
+from consilium.federation.algorithms.cyclic import ServerCyclic
 from consilium.federation.algorithms.dp_sgd import ServerDpSgd
 from consilium.federation.algorithms.fedavg import ServerFedAvg
 from consilium.federation.algorithms.fedbn import ServerFedBN
@@ -28,6 +29,7 @@ ALGORITHMS: dict[str, type[ServerAlgorithm]] = {
     "scaffold": ServerScaffold,
     "ditto": ServerFedAvg,
     "fedbn": ServerFedBN,
+    "cyclic": ServerCyclic,
     "dp_sgd": ServerDpSgd,
     "secagg_fedavg": ServerSecAggFedAvg,
     "swarm": ServerSwarm,

@@ -53,12 +53,16 @@ class RoundStart:
         weights: The global model.
         folder: Where the round may keep what arrives; removed when it is closed.
         job: The job's id.
+        attempt: Which attempt at the round it is, from 1.
+        trainers: The connected sites that train and are not excluded, by name.
     """
 
     index: int
     weights: Weights
     folder: Path
     job: str = ""
+    attempt: int = 1
+    trainers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Question:
         content: Plain JSON values that are sent.
         among: Sites that may be asked; None for all. Others are left out, even if connected.
         without: Sites that are not asked this time, each with the reason.
+        turn: With `TRAIN`, the only site that trains; the others evaluate, and count for the quorum all the
+            same. None: all train, and those whose updates were taken count.
         quorum: Whether the sites that answer have to make the job's quorum; otherwise the algorithm decides
             whether they are enough.
         settled: Whether the answers so far are all that the algorithm needs; None to wait as the quorum says.
@@ -87,6 +93,7 @@ class Question:
     content: Mapping[str, Any] = field(default_factory=dict)
     among: Collection[str] | None = None
     without: Mapping[str, Absence] = field(default_factory=dict)
+    turn: str | None = None
     quorum: bool = True
     settled: Callable[[], bool] | None = None
     patience_seconds: float = 0.0

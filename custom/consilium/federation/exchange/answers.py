@@ -36,6 +36,7 @@ class TaskAnswers:
         sites: What became of each site's answer.
         scores: Of the weights that the sites received, by site.
         cases: Training cases of every site that ever said how many.
+        turn: The only site that trains in this round; None where all do.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class TaskAnswers:
         self.sites: dict[str, SiteRound] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.cases: dict[str, int] = {}
+        self.turn: str | None = None
         self._missing: dict[str, frozenset[str]] = {}
 
     def expect(
@@ -54,6 +56,7 @@ class TaskAnswers:
         sites: list[str],
         excluded: Mapping[str, str] = MappingProxyType({}),
         absent: Mapping[str, Absence] = MappingProxyType({}),
+        turn: str | None = None,
     ) -> None:
         """Forget the answers to the task before.
 
@@ -63,8 +66,9 @@ class TaskAnswers:
             sites: Who is asked.
             excluded: Who is not any more, each with the reason.
             absent: Who is not this time, each with the reason.
+            turn: Who trains, where only one site does.
         """
-        self.task, self.round_index = task, round_index
+        self.task, self.round_index, self.turn = task, round_index, turn
         self.scores = {}
         self.sites = {site: SiteRound(outcome="no answer") for site in sites}
         self.sites |= {
@@ -241,6 +245,15 @@ class TaskAnswers:
     def contributed(self) -> list[str]:
         """The sites whose updates, or answers to the algorithm's question, were taken."""
         return [site for site, one in self.sites.items() if one.outcome in ("trained", "answered")]
+
+    @property
+    def counted(self) -> list[str]:
+        """The sites that count for the quorum: where one has the turn, all that train, once it did."""
+        given = self.contributed
+        if self.turn is None:
+            return given
+        answered = [site for site in self.able if self.sites[site].outcome in ("trained", "evaluated")]
+        return answered if self.turn in given else []
 
     @property
     def able(self) -> list[str]:

@@ -112,7 +112,7 @@ class TrainingRun:
         excluded = {site: reason for site in sites if of_round and (reason := exclusion(site))}
         sites = [site for site in sites if site not in excluded]
         self._question = question
-        self.answers.expect(task, index, sites, excluded, without)
+        self.answers.expect(task, index, sites, excluded, without, question.turn if question else None)
         params = join_sets(sets)
         meta: dict[str, Any] = {RUN_META: self._run_id()}
         if question is not None and question.content:
@@ -140,8 +140,7 @@ class TrainingRun:
             grace_seconds=grace,
             silence_seconds=_seconds(plan.quorum.settings.silence_minutes),
             silence_with_enough_seconds=math.inf if question is None else question.silence_seconds,
-            enough=settled
-            or (lambda: plan.quorum.lack(self.answers.contributed, self.answers.cases) is None),
+            enough=settled or (lambda: plan.quorum.lack(self.answers.counted, self.answers.cases) is None),
         )
         self.answers.close()
         self.stop_if_aborted(_WHEN.get(task, f"in round {index + 1}"))
@@ -190,7 +189,7 @@ class TrainingRun:
         elif task == PREPARE:
             if report.train_cases is not None:
                 self.plan.screening.note_prepared(site, report.train_cases)
-        elif task == TRAIN:
+        elif task == TRAIN and report.role != "trains":
             self.plan.rejections.clear(site)
         self.answers.note(site, state, answer.metrics)
         answer.metrics = self.answers.combine({site: answer.metrics or {}})  # for the event

@@ -145,9 +145,13 @@ class TrainingRounds:
             RejectedUpdate: If the algorithm can't continue with the answers.
         """
         run, record.sites = self._run, {}
-        start = RoundStart(index, weights, run.folder / _UPDATES, run.job)
+        folder, trainers = run.folder / _UPDATES, self._trainers()
+        start = RoundStart(index, weights, folder, run.job, record.attempts, trainers)
         for question in run.plan.algorithm.questions(start):
             trains = question.task == TRAIN
+            if question.turn is not None:
+                record.turn = question.turn
+                run.controller.info(f"round {record.number}: only {question.turn} trains, as it is its turn")
             sets = {MODEL: weights, **question.sets} if trains else question.sets
             run.ask(question.task, sets, index, question=question, among=question.among)
             if trains and not run.plan.algorithm.settings.sums_reports:
@@ -188,15 +192,20 @@ class TrainingRounds:
             record.questions = {**record.questions, question.task: answers.sites}
             # Who gave no keys, for instance, is not asked to train, and is missing for that reason.
             record.sites = {**answers.absent, **record.sites}
-        given = answers.contributed
+        given = answers.counted
         lack = run.plan.quorum.lack(given, answers.cases) if question.quorum else None
         if lack is not None:
             run.record.rounds[record.number - 1 :] = [record]
-            what = counted(len(given), "update" if trains else f"answer to {question.task}")
-            raise FailedRound(
-                f"round {record.number} has {what}, {lack}; {answers.explain_others(given)}",
-                lasts=self._quorum_is_unreachable(),
-            )
+            if answers.turn is not None and not given:
+                missed = answers.sites.get(answers.turn)
+                reason = "it is not connected" if missed is None else missed.reason or "it sent none"
+                what = f"no update of {answers.turn}, whose turn it is: {reason}"
+            else:
+                words = f"answer to {question.task}", f"answers to {question.task}"
+                if trains and answers.turn is None:
+                    words = "update", "updates"
+                what = f"{counted(len(given), *words)}, {lack}; {answers.explain_others(given)}"
+            raise FailedRound(f"round {record.number} has {what}", lasts=self._quorum_is_unreachable())
 
     def _combine(self, record: RoundRecord) -> Aggregate:
         """Combine the round's answers.
@@ -230,6 +239,15 @@ class TrainingRounds:
         lack = self._run.plan.quorum.lack(aggregate.shares, self._run.answers.cases)
         if lack is not None:
             raise RejectedUpdate(f"{counted(len(aggregate.shares), 'update')} could be used, {lack}")
+
+    def _trainers(self) -> tuple[str, ...]:
+        """Return the sites that train, of those that would be asked now."""
+        run = self._run
+        answered = (run.record.preparation, run.answers.sites)
+        roles = {site: one.report.role for sites in answered for site, one in sites.items() if one.report}
+        exclusion = run.plan.rejections.exclusion
+        connected = sorted(run.controller.connected_sites())
+        return tuple(site for site in connected if roles.get(site) == "trains" and exclusion(site) is None)
 
     def _quorum_is_unreachable(self) -> bool:
         """Whether there would be no quorum even if all sites of the job were asked again."""

@@ -57,6 +57,19 @@ class AlgorithmDialogue:
         answer = self._dialogue.answer(question, _content(request), read_sets(request, self._algorithm))
         return to_answer(check_answer(answer, question, self._algorithm), request)
 
+    def trains_now(self, request: FLModel, place: SitePlace) -> bool:
+        """Return whether the site trains in a round; otherwise it evaluates the received model only.
+
+        Args:
+            request: The task.
+            place: Where the site takes part.
+
+        Raises:
+            SiteRefusal: If the site declines.
+        """
+        self._dialogue.enter(place)
+        return self._dialogue.trains_now(_content(request), place)
+
     def update(
         self,
         result: TrainingResult,

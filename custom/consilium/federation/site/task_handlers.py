@@ -120,11 +120,13 @@ class TaskHandlers:
         model = read_request(shareable)
         participant = self._part.participant(model, fl_ctx, abort)
         self._part.evaluations(fl_ctx).require_none()
+        place = self._part.place(fl_ctx, shareable)
+        trains = participant.data.role == "trains" and self._dialogue.trains_now(model, place)
         sets = read_sets(model, self._algorithm)
         weights = sets.pop(MODEL)
         scores = validate_model(participant, weights, model, self._settings, self._state, fl_ctx, abort)
         result: TrainingResult | None = None
-        if participant.data.role == "trains":
+        if trains:
             schedule = Schedule(model.current_round, model.total_rounds)
             result = participant.train(
                 weights,
@@ -144,7 +146,7 @@ class TaskHandlers:
         report = self._report(participant, result, started)
         update: Weights | None = None
         if result is not None:
-            place, cases = self._part.place(fl_ctx, shareable), len(participant.data.train)
+            cases = len(participant.data.train)
             update = self._dialogue.update(
                 result, weights, model, place, cases, self._settings, scores, participant.protect
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm
+from consilium.learning.algorithms.cyclic import CyclicAlgorithmSettings, CyclicDialogue
 from consilium.learning.algorithms.dialogue import SiteDialogue
 from consilium.learning.algorithms.ditto import DittoAlgorithmSettings, LocalDitto
 from consilium.learning.algorithms.dp_sgd import DpSgdAlgorithmSettings, LocalDpSgd
@@ -57,6 +58,7 @@ ALGORITHMS: dict[str, AlgorithmParts] = {
     "scaffold": AlgorithmParts(ScaffoldAlgorithmSettings, LocalScaffold),
     "ditto": AlgorithmParts(DittoAlgorithmSettings, LocalDitto),
     "fedbn": AlgorithmParts(FedBNAlgorithmSettings, LocalFedAvg),
+    "cyclic": AlgorithmParts(CyclicAlgorithmSettings, LocalFedAvg, CyclicDialogue),
     "dp_sgd": AlgorithmParts(DpSgdAlgorithmSettings, LocalDpSgd),
     "secagg_fedavg": AlgorithmParts(SecAggFedAvgSettings, LocalSecAggFedAvg, SecAggDialogue),
     "swarm": AlgorithmParts(SwarmAlgorithmSettings, LocalSwarm, SwarmDialogue),

@@ -100,6 +100,18 @@ class SiteDialogue:
         """
         raise SiteRefusal(f"this algorithm has no question {question!r}")
 
+    def trains_now(self, content: Mapping[str, Any], place: SitePlace) -> bool:
+        """Return whether this site trains in the round, or evaluates the received model only.
+
+        Args:
+            content: What the server's training task says to the algorithm; it comes from a stranger.
+            place: Where the site takes part.
+
+        Raises:
+            SiteRefusal: If the content doesn't show it; the site declines.
+        """
+        return True
+
     def seal(self, sets: WeightSets, content: Mapping[str, Any], origin: UpdateOrigin) -> WeightSets:
         """Return an update as it leaves the site, such as masked.
 

@@ -104,11 +104,18 @@ def _summary(job: JobFacts, site: SiteFacts) -> Iterator[str]:
     kind = job.of_kind
     title = f"{job.title[:1].lower()}{job.title[1:]}" if not job.title[:2].isupper() else job.title
     if isinstance(kind, TrainingFacts):
+        alone = kind.promise.single_update
+        whom = "one after the other, a round each" if alone else "in a round at each"
+        made = (
+            "which adds it to the model"
+            if alone
+            else f"which makes one model of the {combination(kind)} of at least "
+            f"{counted(kind.min_sites, 'hospital')}"
+        )
         yield (
             f"In {counted(kind.rounds, 'round')}, hospitals train one model for {title} on their own "
-            f"patients (in a round at each: {samples_of_round(kind)}); each sends the change of the model's "
-            f"weights to the server, which makes one model of the {combination(kind)} of at least "
-            f"{counted(kind.min_sites, 'hospital')} and sends it to all."
+            f"patients ({whom}: {samples_of_round(kind)}); each sends the change of the model's weights to "
+            f"the server, {made} and sends it to all."
         )
         yield (
             "Images, labels and ids stay at each hospital, but the changes and the model are computed from "

@@ -95,6 +95,11 @@ def _trust(job: JobFacts) -> Iterator[str]:
 
 
 def _colluding(kind: TrainingFacts) -> str:
+    if kind.promise.single_update:
+        return (
+            "A round is one hospital's turn: the model that all others receive after it differs from the one "
+            "before by this hospital's update alone, so each of them has that update by subtraction."
+        )
     if kind.min_sites == 1:
         return (
             "A round counts with a single hospital: the combined model that the others receive can then "

@@ -138,11 +138,13 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
     whom = f"the training patients of the round's samples ({samples_of_round(kind)})"
     kept = ", without those that stay at each site" if kind.keeps_weights else ""
     masked = kind.promise.secure_aggregation
+    rounds = counted(kind.rounds, "round")
+    when = f"in its turns among {rounds}" if kind.promise.single_update else f"in each of {rounds}"
     noise = f"{noise_of(kind)}{_hospital_noise_of(site)}"
     protection = f"encrypted on the way (TLS); {noise}, {'masked' if masked else 'no mask'}"
     flows.add(
         "update",
-        f"Update: the change of every weight of the model{kept}, in each of {counted(kind.rounds, 'round')}",
+        f"Update: the change of every weight of the model{kept}, {when}",
         whom,
         minimum,
         server=_server_sees(kind),
@@ -206,10 +208,14 @@ def _in_sums(kind: TrainingFacts, *, users: str, protection: str) -> dict[str, s
 def _add_model(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
     flows.add(
         "model",
-        f"Combined model of each round: {combination(kind)} of the updates, and the best round's",
+        "Model of each round: that of the hospital whose turn it was, and the best round's"
+        if kind.promise.single_update
+        else f"Combined model of each round: {combination(kind)} of the updates, and the best round's",
         "the training patients of all hospitals in the rounds"
         + ("" if site.role == "trains" else ", not of this one"),
-        f"the updates of at least {counted(kind.min_sites, 'hospital')} (min_sites)",
+        "the update of one hospital; see the first row"
+        if kind.promise.single_update
+        else f"the updates of at least {counted(kind.min_sites, 'hospital')} (min_sites)",
         users="the final and the best model, and whom they are given to",
         hospitals="every round's, and the best",
         protection=f"{noise_of(kind)}; it may reveal who was trained on",

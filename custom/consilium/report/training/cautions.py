@@ -204,6 +204,8 @@ def _about_shares(federation: FederationRecord) -> Iterator[str]:
     largest: dict[str, float] = {}
     cases: dict[str, int] = {}
     for record in federation.rounds:
+        if record.turn is not None:
+            continue  # as it should be: the algorithm's own caution is about it
         counted = {site: one.report for site, one in record.sites.items() if one.weight and one.report}
         shares = weighted_shares({site: report.train_cases or 0 for site, report in counted.items()})
         for site, share in shares.items():

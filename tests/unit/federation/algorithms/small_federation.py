@@ -87,8 +87,11 @@ def train_rounds(sites, folder, algorithm, *, learning=SETTINGS, rounds=ROUNDS, 
             state = done.server.state()
             done.server, trainers = start_server(), start_sites()
             done.server.restore(state)
-        (question,) = done.server.questions(RoundStart(index, weights, folder / f"round {index}"))
+        start = RoundStart(index, weights, folder / f"round {index}", trainers=tuple(sites))
+        (question,) = done.server.questions(start)
         for site, trainer in trainers.items():
+            if question.turn not in (None, site):
+                continue
             start = {**weights, **{name: own[site][name] for name in own[site] if settings.stays(name)}}
             result = trainer.train(start, Schedule(index, rounds), sets=question.sets)
             check_outgoing(result, settings)

@@ -126,6 +126,17 @@ def test_a_model_of_one_site_alone_is_said_to_be_one(rule: str, cases: int, repo
     ) in list_cautions(record)
 
 
+def test_in_a_cyclic_job_the_one_update_of_a_round_is_no_fault() -> None:
+    record = federation(rounds=2)
+    record.settings["algorithm"] = {"name": "cyclic"}
+    for one, turn in zip(record.rounds, ("aster", "birch"), strict=True):
+        one.turn = turn
+        for site, state in one.sites.items():
+            one.sites[site] = state if site == turn else site_round("dahlia")
+    (caution,) = list_cautions(record)
+    assert caution.startswith("The hospitals trained this model one after the other")
+
+
 def test_a_model_that_learned_nothing_is_said_to_have_and_compared_with_no_other() -> None:
     record = federation(best_round=3)
     for one in record.rounds:
