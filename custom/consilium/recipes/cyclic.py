@@ -25,6 +25,13 @@ class CyclicSettings(TrainingSettings):
         default=24, ge=1, le=10_000, description="Turns of all hospitals together, one after the other."
     )
     aggregation: AggregationSettings = AggregationSettings(max_site_share=1.0)
+    rollback_margin: float | None = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Drop a round whose model's key metric is worse by more than this; null: never. The "
+        "defense against a hospital that spoils the model in its turn.",
+    )
 
     @model_validator(mode="after")
     def _one_update_a_round(self) -> Self:
