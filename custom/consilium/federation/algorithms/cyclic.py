@@ -10,8 +10,7 @@ Unlike in the paper, and in FLARE's `CyclicController`, the server stays in betw
 model of every round, so that the best model, the rollback and the report are those of any other job, and the
 update is screened as any other. A hospital decides the model of its turn: no other update of the round can be
 compared with its own, and only its pace with that of the turn before (`screening.max_norm_ratio`; nothing in
-the first round). `rollback_margin` drops a model that makes the scores worse; it is not set by default, as
-models of honest turns differ, too.
+the first round). `rollback_margin` drops a model that makes the scores worse.
 
 Costs: as many rounds as turns, one after the other, so n times the rounds of federated averaging for as many
 steps at each site, in each of which the others wait; in a round the model to all, as always, and one update
