@@ -78,6 +78,11 @@ def _trust(job: JobFacts) -> Iterator[str]:
             "the "
             "right to read the server's files (project admin, lead of its organization)."
         )
+        if kind.promise.hospitals_see_updates:
+            yield (
+                "The other hospitals of the job are trusted with each single update of one that allows it "
+                "(updates_to_hospitals); one of them that colludes with the server's operator may see all."
+            )
         yield _colluding(kind)
         yield "Anybody who has the final model can query it without limit."
     else:

@@ -141,7 +141,8 @@ def _add_update(flows: FlowList, kind: TrainingFacts, site: SiteFacts) -> None:
     rounds = counted(kind.rounds, "round")
     when = f"in its turns among {rounds}" if kind.promise.single_update else f"in each of {rounds}"
     noise = f"{noise_of(kind)}{_hospital_noise_of(site)}"
-    protection = f"encrypted on the way (TLS); {noise}, {'masked' if masked else 'no mask'}"
+    hidden = "masked" if masked else "sealed for one hospital" if kind.promise.sealed else "no mask"
+    protection = f"encrypted on the way (TLS); {noise}, {hidden}"
     flows.add(
         "update",
         f"Update: the change of every weight of the model{kept}, {when}",

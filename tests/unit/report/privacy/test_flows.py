@@ -161,3 +161,29 @@ def test_what_is_left_of_the_budget_is_what_was_not_spent():
     assert page.budget.head == "40 abc"
     assert statement("brain_tumor_fedavg", SiteFacts()).budget is None
     assert statement("brain_tumor_fedavg").budget.spent == 0.0
+
+
+SEEN_BY = {
+    "brain_tumor_fedavg": ("each hospital's, in the clear", "no: the combined model only"),
+    "brain_tumor_fedavg_secagg": ("only the sum of several hospitals'", "no: the combined model only"),
+    "brain_tumor_swarm": ("no: encrypted for the hospital whose turn it is", "each hospital's, by itself"),
+    "brain_tumor_cyclic": ("each hospital's, in the clear", "each hospital's, by itself"),
+}
+
+
+@pytest.mark.parametrize(("job", "seen"), SEEN_BY.items())
+def test_who_sees_a_single_update_is_said_of_the_server_and_of_the_other_hospitals(job, seen):
+    said = statement(job)
+    update = next(flow for flow in said.flows if flow.key == "update")
+    assert seen[0] in update.server
+    assert seen[1] in update.hospitals
+    trusted = next(section for section in said.sections if section.key == "trust").sentences
+    others = any("other hospitals of the job are trusted with each single update" in one for one in trusted)
+    assert others == (seen[1] == "each hospital's, by itself")
+
+
+def test_the_encrypted_update_is_not_said_to_be_seen_by_nobody():
+    """Its row is one more than the update's: what is encrypted for a hospital is seen by that one."""
+    flows = {flow.key: flow for flow in statement("brain_tumor_swarm").flows}
+    assert "by itself" in flows["set_sealed"].hospitals
+    assert flows["set_combined"].users == "the model that it makes"
