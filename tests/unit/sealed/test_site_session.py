@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -209,7 +210,7 @@ def test_a_roster_below_the_hospital_s_own_threshold_is_refused(hospitals):
         hospitals.begin(hospitals.context(), names=NAMES[:3])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_no_server_gets_two_means_of_one_round(seed, tmp_path_factory):
     """It chooses rosters, lists, attempts, jobs and what arrives; all hospitals follow the protocol.

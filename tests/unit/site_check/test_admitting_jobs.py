@@ -7,6 +7,7 @@ from consilium.data.codes import DataCode
 from consilium.errors import SiteRefusal
 from consilium.federation.site.start_participant import start_participant
 from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.demand import PrivacyDemand
 from consilium.recipes.catalog import build_recipe, task_jobs
 from consilium.recipes.training import TrainingSettings
 from consilium.site_check.admitting_jobs import LACKS
@@ -33,6 +34,7 @@ def make_site(tmp_path, lacks):
         state_dir=tmp_path / "site_state",
         min_training_patients=1,
         device="cpu",
+        privacy=PrivacyDemand(updates_to_hospitals=True),
         **{field: (lacks,)},
     )
 

@@ -6,7 +6,7 @@ Gaussian noise hides whether it did. What follows from the noisy gradients (opti
 federation's models) is post-processing and spends nothing more.
 
 Costs no bytes; at the site, memory of one patient's gradients beside the sum of all, and the ledger's entries
-as state. A step takes about as long as a plain one on as many patches (docs/benchmarks.md), and more patients
+as state. A step takes about as long as a plain one on as many samples (docs/benchmarks.md), and more patients
 are needed in it. Excludes secure aggregation so far, as a job has one algorithm, and nothing by its
 mathematics: the update is post-processed. Losses and scores of validation patients don't leave.
 """

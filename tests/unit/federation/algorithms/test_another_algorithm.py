@@ -202,7 +202,7 @@ def test_a_question_without_a_quorum_makes_no_round(run):
 
 
 def test_an_unknown_algorithm_or_setting_is_named():
-    with pytest.raises(ConfigurationError, match=r"known: ditto, .*, toy"):
+    with pytest.raises(ConfigurationError, match=r"known: cyclic, .*, toy"):
         parse_algorithm({"name": "exfiltrate"})
     with pytest.raises(ConfigurationError, match="did you mean 'mu'"):
         parse_algorithm({"name": "toy", "mo": 1})
