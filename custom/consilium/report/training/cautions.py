@@ -142,9 +142,8 @@ def _compare(gain: float, federation: FederationRecord) -> str:
 
 
 def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:
-    for record in federation.rounds:
-        if record.rolled_back is not None:
-            yield f"Round {record.number} was dropped: {record.rolled_back}."
+    dropped = (one for one in federation.rounds if one.rolled_back is not None)
+    yield from (f"Round {one.number} was dropped: {one.rolled_back}." for one in dropped)
 
 
 def _about_absences(federation: FederationRecord) -> Iterator[str]:
