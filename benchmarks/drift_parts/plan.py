@@ -33,6 +33,7 @@ class Algorithm:
         reference: What it is compared with: federated averaging with the same network and steps.
         changes: Settings that differ from those of all other runs.
         takes_turns: Whether a round is one hospital's turn; then there are as many times more of them.
+        rounds_in_one: Rounds in the time of one, each of as many times fewer steps.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Algorithm:
     reference: str = REFERENCE
     changes: Mapping[str, Any] = field(default_factory=dict)
     takes_turns: bool = False
+    rounds_in_one: int = 1
 
 
 def _list_algorithms() -> dict[str, Algorithm]:
@@ -67,7 +69,7 @@ def _list_algorithms() -> dict[str, Algorithm]:
             "fedavg_short",
             "FedAvg, twice the rounds of half the steps",
             f"{_TASK}_fedavg",
-            changes={"rounds": 16, "learning.local_steps": 10},
+            rounds_in_one=2,
         ),
         "ditto_free": Algorithm(
             "ditto_free",
@@ -163,8 +165,9 @@ class Run:
             effort: How much it trains.
         """
         algorithm = ALGORITHMS[self.algorithm]
+        turns = len(effort.sizes.train) if algorithm.takes_turns else 1
         return {
-            "rounds": effort.rounds * (len(effort.sizes.train) if algorithm.takes_turns else 1),
+            "rounds": effort.rounds * turns * algorithm.rounds_in_one,
             "gpus_per_site": 0,
             "task_request_seconds": 1.0,
             "learning.seed": self.seed,
@@ -173,7 +176,7 @@ class Run:
             "learning.window_overlap": 0.25,
             "learning.batch_size": 1,
             "learning.learning_rate": 8e-3,
-            "learning.local_steps": effort.steps,
+            "learning.local_steps": effort.steps // algorithm.rounds_in_one,
             "learning.local_epochs": None,
             **algorithm.changes,
         }
