@@ -40,6 +40,7 @@ class SiteJob:
         promise: What it offers the site's patients.
         min_sites: Fewest sites whose updates make a round.
         algorithm: What it decides about its algorithm.
+        rounds: Rounds of training.
     """
 
     name: str
@@ -49,6 +50,7 @@ class SiteJob:
     promise: PrivacyPromise = field(default_factory=PrivacyPromise)
     min_sites: int = 1
     algorithm: AlgorithmSettings = DEFAULT_ALGORITHM
+    rounds: int = 1
 
     @property
     def scope(self) -> str | None:
@@ -127,4 +129,5 @@ def _read(folder: Path) -> SiteJob:
         job.algorithm.promise(),
         job.min_sites,
         job.algorithm,
+        job.rounds,
     )

@@ -3,10 +3,14 @@ from dataclasses import replace
 import pytest
 
 from consilium.learning.algorithms.scaffold import ScaffoldAlgorithmSettings
+from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
+from consilium.privacy.accounting import epsilon_spent, is_within
 from consilium.privacy.demand import PrivacyDemand
 from consilium.privacy.hospital_noise import HospitalNoise
-from consilium.privacy.ledger import LEDGER_FILE
+from consilium.privacy.ledger import LEDGER_FILE, PrivacyLedger
+from consilium.privacy.ledger_entry import Payment
+from consilium.privacy.mechanism import SampledGaussian
 from consilium.privacy.promise import PrivacyPromise
 from consilium.site_check.finding import Status
 from consilium.site_check.job import load_site_job
@@ -58,6 +62,46 @@ def test_a_job_in_which_others_see_the_update_is_found_before_it_comes(site, ref
     assert check_privacy(site(updates_to_hospitals=True), cyclic).status is Status.OK
     combined = site(updates_to_hospitals=True, min_sites=2)
     refused(check_privacy(combined, cyclic), "it demands 2 sites a round, and this job needs 1 only", "ask")
+
+
+def pay(site, rounds, mechanism, unit="patient"):
+    with open_register(site) as register:
+        ledger = PrivacyLedger(site.state_dir, register.ledger_key)
+    for index in range(rounds):
+        payment = Payment("earlier", "earlier", index, (mechanism,), 1e-4, ("a", "b"), unit)
+        ledger.pay(payment, lambda content: None)
+    ledger.close()
+
+
+def test_a_job_that_may_pass_what_is_left_of_the_patients_budget_is_told_before_it_comes(site, job):
+    hospital, offering = site(level="formal", epsilon=8.0, delta=1e-4), PrivacyPromise(epsilon=3.0)
+    pay(hospital, 2, SampledGaussian(noise_multiplier=1.0))
+    spent = epsilon_spent([SampledGaussian(noise_multiplier=1.0).repeat(2)], 1e-4)
+    assert 5.0 < spent < 8.0
+    finding = check_privacy(hospital, replace(job, promise=offering))
+    assert finding.status is Status.WARNING
+    left = f"{8 - spent:.3g} is left of 8"
+    assert f"may decline the job: it may spend epsilon 3 of a patient, and {left}" in finding.seen
+    assert "ledger show" in finding.remedy
+    small = replace(job, promise=replace(offering, epsilon=8 - spent))
+    assert check_privacy(hospital, small).status is Status.OK
+    evaluating = hospital.model_copy(update={"role": "evaluates"})
+    assert check_privacy(evaluating, replace(job, promise=offering)).status is Status.OK
+
+
+def test_a_job_that_may_pass_the_budget_of_the_hospital_as_a_whole_is_told_before_it_comes(site, job):
+    noise = HospitalNoise(clip=1.0, noise_multiplier=2.0, epsilon=8.0)
+    hospital = site().model_copy(update={"hospital_noise": noise})
+    most = next(
+        rounds
+        for rounds in range(1, 99)
+        if not is_within([noise.mechanism.repeat(rounds + 1)], noise.delta, noise.epsilon)
+    )
+    pay(hospital, 1, noise.mechanism, unit="hospital")
+    assert check_privacy(hospital, replace(job, rounds=most - 1)).status is Status.OK
+    finding = check_privacy(hospital, replace(job, rounds=most))
+    assert finding.status is Status.WARNING
+    assert f"its {most} rounds would bring the hospital as a whole from epsilon" in finding.seen
 
 
 def test_what_no_job_could_use_fails(site, job, refused, tmp_path):
