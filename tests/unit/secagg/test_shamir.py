@@ -75,6 +75,12 @@ def test_what_is_no_share_is_an_error(shares):
         combine_shares(shares)
 
 
+@pytest.mark.parametrize("value", [2**256, PRIME - 1])
+def test_a_result_that_is_no_secret_is_an_error(value):
+    with pytest.raises(ValueError, match="not of one secret"):
+        combine_shares({1: value.to_bytes(33, "big")})
+
+
 @pytest.mark.parametrize(("length", "threshold", "count"), [(31, 1, 1), (33, 1, 1), (32, 0, 3), (32, 4, 3)])
 def test_what_can_not_be_shared_is_an_error(length, threshold, count):
     with pytest.raises(ValueError, match=r"secret has|threshold of"):
