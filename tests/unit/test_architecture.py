@@ -1,12 +1,13 @@
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from sources import PACKAGE, modules, nodes
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "custom" / "consilium"
 TEXT = (ROOT / "docs" / "architecture.md").read_text()
 
 QUOTED = sorted(set(re.findall(r"`([\w./]+)`", TEXT)))
@@ -123,25 +124,25 @@ def without_docstrings(path: Path) -> str:
 
 
 def test_no_two_folders_or_modules_below_one_folder_import_each_other_in_a_circle():
-    modules = {
+    paths = {
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in PACKAGE.rglob("*.py")
+        for path in modules()
     }
     imports = {
         name: {
-            full if (full := f"{module}.{one}") in modules else module
-            for module, one in imported_names(path.read_text())
+            full if (full := f"{module}.{one}") in paths else module
+            for module, one in imported_names(nodes(path))
         }
-        for name, path in modules.items()
+        for name, path in paths.items()
     }
-    for folder in {name.rpartition(".")[0] for name in modules} - {"", "consilium"}:
+    for folder in {name.rpartition(".")[0] for name in paths} - {"", "consilium"}:
         rooms = rooms_of(folder, imports)
         assert not circle(rooms), f"{folder}: {circle(rooms)}"
 
 
-def imported_names(text: str) -> list[tuple[str, str]]:
+def imported_names(module: Iterable[ast.AST]) -> list[tuple[str, str]]:
     """What the package's own import statements name, also those for types alone and within functions."""
-    statements = [one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.ImportFrom)]
+    statements = [one for one in module if isinstance(one, ast.ImportFrom)]
     ours = [one for one in statements if one.module and one.module.startswith("consilium")]
     return [(str(one.module), name.name) for one in ours for name in one.names]
 
@@ -169,8 +170,8 @@ def circle(rooms: dict[str, set[str]]) -> list[str]:
 
 def test_no_two_public_classes_have_one_name():
     places = defaultdict(list)
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.parse(path.read_text()).body:
+    for path in modules():
+        for node in nodes(path)[0].body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(path.relative_to(PACKAGE).as_posix())
     assert len(places) > 300

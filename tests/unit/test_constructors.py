@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from recipes.any_settings import largest_recipes
+from sources import PACKAGE, modules, nodes
 
 from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
 
@@ -82,8 +83,8 @@ def test_every_class_that_a_job_can_name_is_built_without_any_effect(tmp_path):
 def constructors():
     """Every constructor of the packages whose classes run in FLARE's processes."""
     for package in ("federation", "guard"):
-        for path in (ROOT / "custom/consilium" / package).rglob("*.py"):
-            for kind in ast.walk(ast.parse(path.read_text())):
+        for path in (path for path in modules() if path.is_relative_to(PACKAGE / package)):
+            for kind in nodes(path):
                 for method in kind.body if isinstance(kind, ast.ClassDef) else []:
                     if isinstance(method, ast.FunctionDef) and method.name in (
                         "__init__",

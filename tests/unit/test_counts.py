@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import consilium
+from sources import PACKAGE, modules, nodes
+
 from consilium.counts import counted
 
 _ROOT = Path(__file__).parents[2]
-_SOURCES = sorted(Path(consilium.__file__).parent.rglob("*.py"))
 _NOUNS = (
     "arrays|bins|bytes|cases|checks|columns|cores|days|devices|digits|entries|fields|files|findings|folders|"
     "GPUs|hospitals|hours|images|jobs|labels|lines|minutes|models|patches|patients|patterns|processes|"
@@ -30,8 +30,8 @@ _NO_COUNT = re.compile(
 _BEHIND = re.compile(r"\((?:s|es)\)(?![\w(])")
 
 
-def _strings(tree: ast.AST) -> Iterator[ast.Constant]:
-    for node in ast.walk(tree):
+def _strings(path: Path) -> Iterator[ast.Constant]:
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node
 
@@ -47,8 +47,8 @@ def test_a_noun_is_in_the_singular_behind_one() -> None:
 
 def test_no_plural_stands_behind_a_number_that_may_be_one() -> None:
     found = []
-    for path in _SOURCES:
-        for text in ast.walk(ast.parse(path.read_text())):
+    for path in modules():
+        for text in nodes(path):
             if not isinstance(text, ast.JoinedStr):
                 continue
             for value, after in zip(text.values, text.values[1:], strict=False):
@@ -63,12 +63,12 @@ def test_no_plural_stands_behind_a_number_that_may_be_one() -> None:
 def test_nothing_is_written_with_an_s_in_parentheses() -> None:
     found = [
         f"{path.name}:{text.lineno}: {text.value}"
-        for path in _SOURCES
-        for text in _strings(ast.parse(path.read_text()))
+        for path in modules()
+        for text in _strings(path)
         if _BEHIND.search(text.value)
     ]
     pages = [*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md"), *_ROOT.glob("p*/**/*.md")]
-    pages += list(Path(consilium.__file__).parent.rglob("*.j2"))
+    pages += list(PACKAGE.rglob("*.j2"))
     found += [
         f"{path.name}: {line}"
         for path in pages

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
 import pytest
+from sources import modules, nodes, place_of
 
-import consilium
 from consilium.errors import JobRejected, RefusalCode
 from consilium.records.remedies import TASKS_AFTER_ROUNDS, remedy_for
 
-PACKAGE = Path(consilium.__file__).parent
 REASONS = frozenset({"reason", "fault", "error", "refusal", "public_reason", "remedy", "message"})
 """Names under which reasons go in this package."""
 
@@ -29,14 +26,6 @@ OTHERS_TEXT = {
 """Texts of other libraries that are read all the same, and why."""
 
 
-@cache
-def modules() -> list[tuple[str, ast.Module]]:
-    return [
-        (path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text()))
-        for path in sorted(PACKAGE.rglob("*.py"))
-    ]
-
-
 def name_of(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
@@ -50,9 +39,9 @@ def test_each_code_has_a_remedy(code: RefusalCode, task: str) -> None:
 def test_each_code_is_used() -> None:
     used = {
         node.attr
-        for place, tree in modules()
-        if place not in ("errors.py", "records/remedies.py")
-        for node in ast.walk(tree)
+        for path in modules()
+        if place_of(path) not in ("errors.py", "records/remedies.py")
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and name_of(node.value) == "RefusalCode"
     }
     assert used == {code.name for code in RefusalCode}
@@ -65,9 +54,9 @@ def test_a_code_travels_as_a_short_word() -> None:
 def test_no_rejected_job_goes_without_a_code_of_its_own() -> None:
     """What the guard raises about a job names its code: the default is for what recipes say."""
     without = [
-        f"{place}:{node.lineno}"
-        for place, tree in modules()
-        for node in ast.walk(tree)
+        f"{place_of(path)}:{node.lineno}"
+        for path in modules()
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and name_of(node.func) == JobRejected.__name__
         and not any(keyword.arg == "code" for keyword in node.keywords)
@@ -78,8 +67,8 @@ def test_no_rejected_job_goes_without_a_code_of_its_own() -> None:
 def test_no_program_looks_at_the_words_of_a_reason() -> None:
     found = {
         (place, name): node.lineno
-        for place, tree in modules()
-        for node in ast.walk(tree)
+        for path, place in ((path, place_of(path)) for path in modules())
+        for node in nodes(path)
         for name in _texts_looked_into(node)
         if name in REASONS or (place, name) in OTHERS_TEXT
     }

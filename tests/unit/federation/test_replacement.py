@@ -3,12 +3,11 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+from sources import PACKAGE, modules, nodes
 
-import consilium
 from consilium.errors import ConfigurationError
 from consilium.federation.replacement import (
     SOURCES,
@@ -17,8 +16,6 @@ from consilium.federation.replacement import (
     replace,
     require_known,
 )
-
-PACKAGE = Path(consilium.__file__).parent
 
 
 class Flares:
@@ -136,24 +133,29 @@ ALLOWED = {
 """Attributes of what FLARE defines that are set, each after its source was checked."""
 
 
+def first_name(target: ast.expr) -> str:
+    while isinstance(target, ast.Attribute):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else ""
+
+
 def test_nothing_of_flare_is_replaced_elsewhere():
     """Only `replace` puts ours in FLARE's place: no module sets an attribute of one of FLARE's."""
     setters, assigned = [], defaultdict(set)
-    for path in PACKAGE.rglob("*.py"):
+    for path in modules():
         place = str(path.relative_to(PACKAGE))
-        tree = ast.parse(path.read_text())
         flares = {
             name.asname or name.name
-            for node in ast.walk(tree)
+            for node in nodes(path)
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nvflare")
             for name in node.names
         }
-        for node in ast.walk(tree):
+        for node in nodes(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
                 setters.append(place)
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             for target in targets:
-                if isinstance(target, ast.Attribute) and ast.unparse(target).split(".")[0] in flares:
+                if isinstance(target, ast.Attribute) and first_name(target) in flares:
                     assigned[place].add(ast.unparse(target))
     assert setters == ["federation/replacement.py"]
     assert assigned == ALLOWED
