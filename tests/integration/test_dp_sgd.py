@@ -10,7 +10,7 @@ from consilium.recipes.exported_job import export_job
 
 from .studies import SMALL, simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

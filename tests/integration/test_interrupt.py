@@ -21,6 +21,7 @@ COMPARING = "to compare with"
 NOT_AGAIN = "not done again"
 
 
+@pytest.mark.long
 def test_an_interrupted_study_leaves_no_process_and_resumes_where_it_stopped(hospitals, tmp_path):
     out, log = tmp_path / "out", tmp_path / "stderr.txt"
     job = export(tmp_path / "jobs", CHANGES)

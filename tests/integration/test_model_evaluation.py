@@ -9,7 +9,7 @@ import pytest
 from .chest_ct import PROGRAM, command, export
 from .studies import ENVIRONMENT, read_json, run, simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 FUNDUS = Path(__file__).parents[1] / "toys/fundus"
 
@@ -53,7 +53,6 @@ def test_the_models_of_a_training_are_measured_at_every_hospital(
     assert (again / "models.csv").read_text() == (done.out / "report/models.csv").read_text()
 
 
-@pytest.mark.long
 def test_a_classification_is_compared_with_each_hospital_s_own_model(tmp_path, monkeypatch):
     path = os.pathsep.join(filter(None, [str(FUNDUS), os.environ.get("PYTHONPATH")]))
     monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", path)

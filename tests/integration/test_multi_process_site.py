@@ -217,6 +217,7 @@ def test_processes_agree_on_the_steps_of_a_round_after_a_case_was_lost(five_case
 LONG_TMPDIR = "x" * 120
 
 
+@pytest.mark.long
 def test_a_long_tmpdir_is_no_obstacle_and_no_file_with_names_stays(five_cases, tmp_path, monkeypatch):
     """Slurm's are long, and the path of a socket is not."""
     folder = tmp_path / LONG_TMPDIR

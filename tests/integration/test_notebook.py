@@ -7,7 +7,7 @@ import pytest
 
 from .studies import ANY_NUMBER, SMALL, read_json, run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 NOTEBOOK = """
 import json

@@ -89,6 +89,7 @@ def noisy(hospitals, tmp_path_factory):
     return study(tmp_path_factory.mktemp("noisy"), hospitals, "fedavg_secagg", **NOISE)
 
 
+@pytest.mark.long
 def test_the_sum_has_the_noise_and_no_loss_or_score_of_a_round_leaves(noisy):
     assert noisy.code == 0, noisy.stderr
     (first,) = noisy.federation["rounds"]
@@ -102,6 +103,7 @@ def test_the_sum_has_the_noise_and_no_loss_or_score_of_a_round_leaves(noisy):
     assert np.isfinite(values).all()
 
 
+@pytest.mark.long
 def test_every_hospital_paid_for_itself_before_it_sent(noisy):
     for site in SITES:
         (found,) = (noisy.out / "simulation").rglob(f"{site}/**/{LEDGER_FILE}")

@@ -9,7 +9,7 @@ from consilium.recipes.exported_job import export_job
 
 from .studies import SMALL, simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 SITES = ("careless", "north", "south")
 SETTINGS = {**SMALL, "min_sites": 3, "rounds": 2, "rollback_margin": None}
