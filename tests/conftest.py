@@ -30,8 +30,15 @@ TOGETHER = {
         f"{SECURITY}{name}.py": f"{SECURITY}hostile_jobs.py"
         for name in ("hospital_alone", "local_accounts", "messages", "nothing_leaves", "transport")
     },
+    **{
+        f"tests/unit/{folder}/checks": "tests/unit/tasks/brain_tumor/checks"
+        for folder in ("data", "tasks/segmentation")
+    },
 }
-"""Modules that share a federation or want the same ports as another: one process runs both."""
+"""Modules that share a federation or want the same ports as another: one process runs both.
+
+Unit tests of one folder share what its `conftest.py` makes, and so do the folders that are named here.
+"""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -44,6 +51,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             module = super()._split_scope(nodeid)
+            if module.startswith("tests/unit/"):
+                module = module.rpartition("/")[0]
             return TOGETHER.get(module, module)
 
     return Together(config, log)

@@ -1,11 +1,12 @@
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
 import pytest
-from effort import examples
+from effort import examples, spread
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -15,6 +16,21 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("a busy machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as long the cases that `quick_cases` leaves out, before tests are selected by their marks."""
+    cases = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("quick_cases") and not item.get_closest_marker("long"):
+            cases[item.nodeid.partition("[")[0]].append(item)
+    for group in cases.values():
+        (count,) = group[0].get_closest_marker("quick_cases").args
+        quick = spread(count, len(group))
+        for place, item in enumerate(group):
+            if place not in quick:
+                item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ def installed(pin):
         return None
 
 
+@pytest.mark.quick_cases(40)
 @pytest.mark.parametrize("pin", PINS, ids=[pin.name for pin in PINS])
 def test_a_pinned_version_takes_every_release_of_its_python(pin):
     """A Linux distribution's own Python may be an early one: Debian 12 has 3.11.2."""

@@ -16,6 +16,7 @@ from federation.readiness import readiness
 from learning.tiny import site
 from nvflare.apis.job_def import new_job_id
 from report.study import SECONDS, federation
+from sources import PACKAGE, modules, nodes, place_of
 from tasks.segmentation.test_pictures import phantom
 
 from consilium.bundle.writer import write_bundle
@@ -47,7 +48,6 @@ from consilium.tasks.case_statistics import KeptStatistics
 from consilium.tasks.segmentation.pictures import render_patient
 from consilium.tasks.segmentation.regions import to_regions
 
-SOURCES = Path(__file__).parents[2] / "custom" / "consilium"
 PREPROCESSING = CASES.preprocessing(1.0)
 RUN = new_job_id()
 WEIGHTS = {"w": np.ones(3, np.float32)}
@@ -150,7 +150,7 @@ def bundle(folder: Path) -> None:
 
 
 def poc_project(folder: Path) -> None:
-    project = Project.read(SOURCES.parents[1] / "poc" / "project.yml")
+    project = Project.read(PACKAGE.parents[1] / "poc" / "project.yml")
     project.write(folder / "project.yml")
 
 
@@ -171,6 +171,7 @@ def umask(request):
     os.umask(before)
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_is_written_is_its_owner_s(umask, tmp_path, name):
     folder = tmp_path / "made" / "folder"
@@ -194,6 +195,7 @@ def test_the_entries_of_an_earlier_version_are_closed_when_they_are_used(umask, 
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
 
 
+@pytest.mark.usefixtures("without_drawings")
 def test_a_folder_that_a_person_names_for_a_report_or_a_job_keeps_its_mode(umask, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
@@ -221,9 +223,9 @@ MAKERS = {"mkdir", "makedirs", "write_text", "write_bytes", "touch", "mkfifo", "
 def test_nothing_is_written_past_the_functions_that_keep_it_private():
     """A new `mkdir` or `write_text` has the mode that the umask gives: use `consilium.data.files`."""
     found = {
-        f"{path.relative_to(SOURCES)}:{call.lineno}"
-        for path in SOURCES.rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text()))
+        f"{place_of(path)}:{call.lineno}"
+        for path in modules()
+        for call in nodes(path)
         if isinstance(call, ast.Call) and _makes_a_file(call)
     }
     assert sorted(one for one in found if not one.startswith(tuple(OPEN_BY_DESIGN))) == []
@@ -232,7 +234,7 @@ def test_nothing_is_written_past_the_functions_that_keep_it_private():
 def _makes_a_file(call: ast.Call) -> bool:
     """Whether it makes a file or a folder by its path; what writes to an open file does not."""
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    of_numpy = isinstance(call.func, ast.Attribute) and ast.unparse(call.func) in ("np.save", "np.savez")
+    of_numpy = name in ("save", "savez") and ast.unparse(call.func) in ("np.save", "np.savez")
     if name == "savefig" or of_numpy:
         return not (isinstance(call.args[0], ast.Name) and call.args[0].id in ("file", "content"))
     if name == "open":

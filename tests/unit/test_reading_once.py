@@ -139,6 +139,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("kept", ["sources", "findings", "statistics"])
 @pytest.mark.parametrize("damage", ["cut", "zeroed", "another digit"])
 def test_what_is_kept_of_cases_is_made_again_when_it_is_damaged(hospital, kept, damage):

@@ -38,6 +38,7 @@ def wheel(tmp_path_factory):
     return build(tmp_path_factory.mktemp("wheel"), SOURCE_DATE_EPOCH="1700000000")
 
 
+@pytest.mark.long
 def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
     assert wheel.name == f"consilium-{VERSION}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as file:
@@ -52,6 +53,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
     assert {Path(name).suffix for name in packed} >= {".py", ".j2", ".css", ".typed"}
 
 
+@pytest.mark.long
 def test_the_same_files_give_the_same_wheel_whatever_the_umask(wheel, tmp_path):
     before = os.umask(0o077)
     try:

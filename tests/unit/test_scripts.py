@@ -33,6 +33,7 @@ def missing(module, name):
     return importlib.util.find_spec(f"{module}.{name}") is None
 
 
+@pytest.mark.quick_cases(25)
 @pytest.mark.parametrize("script", SCRIPTS, ids=[str(path.relative_to(ROOT)) for path in SCRIPTS])
 def test_what_a_script_imports_exists(script):
     assert [f"{module}: {name}" for module, name in imported(script) if missing(module, name)] == []
@@ -48,6 +49,7 @@ STARTED_BY_PROGRAMS = {"worker.py", "healthcheck.py", "line_end.py"}
 COMMANDS = [path for path in SCRIPTS if path.name not in STARTED_BY_PROGRAMS]
 
 
+@pytest.mark.quick_cases(25)
 @pytest.mark.parametrize("script", COMMANDS, ids=[str(path.relative_to(ROOT)) for path in COMMANDS])
 def test_a_script_parses_its_arguments_and_so_has_a_help(script):
     """One that takes its first argument as a path would write a file named `--help`."""

@@ -102,6 +102,7 @@ ODD: list[typing.Any] = [
 LIBRARY = ("Input should", "String should", "Value error", "pydantic", "should have", "valid dictionary")
 
 
+@pytest.mark.quick_cases(20)
 @pytest.mark.parametrize("kind", every_kind_of_settings(), ids=lambda kind: kind.__name__)
 def test_no_words_of_the_library_reach_a_user(kind: type[Settings]) -> None:
     said = []

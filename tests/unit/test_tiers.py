@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from _pytest.mark.expression import Expression
+from effort import spread
 
 ROOT = Path(__file__).parents[2]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -32,6 +33,21 @@ def test_a_test_of_any_marks_is_in_one_tier(marks):
     assert len(tiers) == 1 + len(again)
     assert again < set(tiers)
     assert ("test-long" in tiers) == bool(own & {"long", "hypothesis"})
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "quick"), [(1, 9, {0}), (3, 9, {0, 3, 6}), (2, 5, {0, 2}), (4, 3, {0, 1, 2})]
+)
+def test_quick_cases_are_spread_over_all(count, total, quick):
+    assert spread(count, total) == quick
+
+
+@pytest.mark.quick_cases(2)
+@pytest.mark.parametrize(
+    "place", [0, 1, pytest.param(2, marks=pytest.mark.long), 3, 4], ids=lambda place: f"case {place}"
+)
+def test_cases_that_are_not_quick_are_long(request, place):
+    assert (request.node.get_closest_marker("long") is None) == (place in (0, 3))
 
 
 def test_drills_are_by_themselves():

@@ -55,6 +55,7 @@ def test_a_smaller_epsilon_has_more_noise_at_every_site(sites):
     assert all(noise[0][site] > noise[1][site] > noise[2][site] > 0 for site in sites)
 
 
+@pytest.mark.long
 def test_few_weights_are_those_of_the_last_layer_and_plain_training_moves_more(sites):
     start, few = train(sites, Way("dp_sgd", "pretrained", "last_layers", 8.0))
     last = list(start)[-2:]

@@ -140,6 +140,7 @@ def test_a_row_has_gains_over_local_only_models_and_the_reference_of_its_seeds()
     assert ditto.sites["north"] == pytest.approx(0.855)
 
 
+@pytest.mark.long
 def test_rows_of_a_table_are_of_the_same_patients():
     outcomes = {
         Run("strong", 0, "fedavg"): compared(),
@@ -158,6 +159,7 @@ def test_rows_of_a_table_are_of_the_same_patients():
     assert both[2].sites["north"] == pytest.approx(0.65)
 
 
+@pytest.mark.long
 def test_tables_mark_what_the_run_can_tell(tmp_path):
     outcomes = {
         Run("strong", 0, "fedavg"): compared(),
@@ -174,6 +176,7 @@ def test_tables_mark_what_the_run_can_tell(tmp_path):
     assert "mild" not in text
 
 
+@pytest.mark.long
 def test_a_page_gets_tables_between_its_marks_and_the_plot_beside_it(tmp_path):
     page = tmp_path / "drift.md"
     page.write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter\n")

@@ -45,6 +45,7 @@ def network_and_start(method):
     return network, start
 
 
+@pytest.mark.long
 def test_the_patient_of_a_plain_update_is_found_and_noise_hides_it(patients, method):
     network, start = network_and_start(method)
     search = PatientSearch(network, method.build_loss(SETTINGS), SETTINGS)
@@ -85,6 +86,7 @@ def test_the_analytic_attack_reads_the_input_of_a_dense_layer_but_of_no_network_
         assert first_layer(network, loss, image, regions) is None
 
 
+@pytest.mark.long
 def test_inversion_comes_nearer_to_the_patient_than_its_start(patients, method):
     image, regions = read_head(patients[0], SETTINGS)
     loss = method.build_loss(SETTINGS)

@@ -2,6 +2,7 @@
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 from bundle.conftest import write_model
 from bundle.test_same_voxels import write_brain
@@ -9,6 +10,7 @@ from consilium.bundle.writer import write_bundle
 from consilium.prediction.evaluate import evaluate
 
 
+@pytest.mark.long
 def test_a_bundle_is_measured_as_its_model_is(tmp_path):
     model = write_model(tmp_path / "result/model.safetensors")
     bundle = write_bundle(model, tmp_path / "bundle")

@@ -1,6 +1,7 @@
 """Models that are trained from bundles of others: each card has the whole chain."""
 
 import numpy as np
+import pytest
 from federation.flare import Engine
 from nvflare.app_common.abstract.model import ModelLearnableKey, make_model_learnable
 
@@ -27,6 +28,7 @@ def run_job(folder, name, *, bundle=None, rounds=1):
     return write_bundle(engine.run_folder / "model.safetensors", folder / f"{name}-bundle")
 
 
+@pytest.mark.long
 def test_the_chain_grows_from_bundle_to_bundle(tmp_path):
     first = run_job(tmp_path, "first", rounds=3)
     second = run_job(tmp_path, "second", bundle=first, rounds=2)

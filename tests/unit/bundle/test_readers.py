@@ -54,6 +54,7 @@ def bundle(folder, monkeypatch):
             del sys.modules[name]
 
 
+@pytest.mark.long
 def test_monai_deploy_finds_what_predict_finds(bundle, folder, expected):
     parser = ConfigParser()
     parser.read_meta(json.loads((bundle / "configs/metadata.json").read_text()))

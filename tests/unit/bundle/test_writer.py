@@ -134,6 +134,7 @@ def test_nothing_else_is_replaced(bundle, tmp_path):
     assert {one.name for one in tmp_path.iterdir()} == {"notes.txt", "again"}
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", ["found/P1_seg.nii.gz", ".git/HEAD", "models/other.pt", "link"])
 def test_a_bundle_with_files_of_others_is_not_replaced(bundle, tmp_path, name):
     copy = write_bundle(bundle, tmp_path / "copy")
@@ -145,6 +146,7 @@ def test_a_bundle_with_files_of_others_is_not_replaced(bundle, tmp_path, name):
     assert own.exists()
 
 
+@pytest.mark.long
 def test_a_bundle_that_was_run_in_place_is_replaced(bundle, tmp_path):
     copy = write_bundle(bundle, tmp_path / "copy")
     (copy / "scripts/__pycache__").mkdir()
@@ -180,6 +182,7 @@ def test_a_network_that_monai_has_not_says_so(tmp_path, monkeypatch):
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.long
 def test_the_gpu_network_is_bundled_too(tmp_path):
     learning = LEARNING.model_copy(update={"network": "segresnet"})
     bundle = write_bundle(write_model(tmp_path / "model.safetensors", learning=learning), tmp_path / "bundle")

@@ -31,6 +31,7 @@ def make_flat(path):
     flat.to_filename(path)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("damage", "exit_code", "code"),
     [

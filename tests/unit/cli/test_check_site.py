@@ -45,6 +45,7 @@ def test_a_ready_site_ends_with_0_and_names_no_patient(check, root):
     assert "smith" not in out
 
 
+@pytest.mark.long
 def test_cases_are_named_to_who_asks(check, root):
     _, out, _ = check(root, "--offline", "--show-cases")
     assert "case smith-1972 is left out: missing_image" in out
@@ -72,6 +73,7 @@ def test_a_failure_ends_with_1_and_a_remedy_below_it(check, root):
     assert "refuses connections" in out
 
 
+@pytest.mark.long
 def test_the_machine_is_checked_for_the_job_that_is_named(check, root):
     code, out, _ = check(root, "--offline", "--job", "brain_tumor_fedavg_gpu", "--json")
     assert json.loads(out)["job"] == "brain_tumor_fedavg_gpu"

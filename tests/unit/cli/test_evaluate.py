@@ -32,6 +32,7 @@ def test_the_page_is_the_result_and_the_table_is_printed(run, tmp_path):
     assert "0 cases evaluated, 1 as before" in run()[2]
 
 
+@pytest.mark.long
 def test_what_is_left_out_is_counted_and_named_only_where_it_is_asked_for(run, tmp_path):
     write_case(tmp_path / "in", "Roe-2")
     code, _, err = run()

@@ -83,6 +83,7 @@ def test_status_of_a_server(run, monkeypatch, text):
         assert "[bold red]x[/] :smile:" in run("status", "--kit", "kit")[1]
 
 
+@pytest.mark.quick_cases(20)
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), HUGE, -1.0, 1e300, "x", [1], None, True])
 @pytest.mark.parametrize(
     "key", ["started", "round", "rounds", "round_seconds", "until", "now", "sites", "attempt"]
@@ -132,12 +133,14 @@ def edit(record, text, *more):
     return content
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.usefixtures("without_drawings")
 @pytest.mark.parametrize("text", NASTY_TEXTS)
 def test_report_of_a_training(run, tmp_path, text):
     check_report(run, tmp_path, edit(federation(), text))
 
 
+@pytest.mark.long
 def test_all_texts_at_once_can_be_drawn(run, tmp_path):
     check_report(run, tmp_path, edit(federation(), *NASTY_TEXTS))
     assert (tmp_path / "report/summary.pdf").read_bytes().startswith(b"%PDF")

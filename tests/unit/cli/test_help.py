@@ -33,6 +33,7 @@ def every_command(command=None, path=()):
         yield from every_command(below, (*path, name))
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize("command", every_command(), ids=" ".join)
 def test_examples_can_be_pasted_from_a_terminal_of_80_columns(run, command):
     code, out, _ = run(*command, "--help", columns=80)
@@ -80,6 +81,7 @@ OF_A_TASK = re.compile(
 )
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize("command", every_command(), ids=" ".join)
 def test_help_speaks_of_no_task_s_images_but_by_the_names_of_jobs(run, command):
     code, out, _ = run(*command, "--help")
@@ -90,6 +92,7 @@ def test_help_speaks_of_no_task_s_images_but_by_the_names_of_jobs(run, command):
 SECONDS_TO_IMPORT = {"torch", "monai", "nvflare", "scipy", "nibabel", "matplotlib", "pandas", "opacus"}
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("command", ["", "check", "simulate", "poc run"])
 def test_help_is_there_at_once(command):
     """Importing any of these takes longer than a person waits for help."""

@@ -174,6 +174,7 @@ def test_a_plan_says_the_noise_and_what_each_round_spends(run):
     assert "noise 2.484 times the clipping norm" in out
 
 
+@pytest.mark.long
 def test_a_plan_by_level_has_the_epsilon_of_a_job_with_that_level(run):
     code, out, _ = run(
         "ledger", "plan", "--level", "formal", "--training-patients", "100", "--rounds", "1", "--json"

@@ -16,6 +16,7 @@ from consilium.records.statistics import STATISTICS_FILE
 JOBS = Path(__file__).parents[3] / "jobs"
 
 
+@pytest.mark.long
 def test_a_job_folder_gives_a_page_in_three_forms(run, tmp_path):
     code, out, err = run("privacy", JOBS / "brain_tumor_fedavg", "--out", tmp_path / "page")
     assert (code, err) == (0, "")

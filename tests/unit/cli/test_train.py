@@ -42,6 +42,7 @@ def test_the_table_shows_both_models_with_what_they_are_of(run, hospital, tmp_pa
     assert "mueller" not in out + err
 
 
+@pytest.mark.long
 def test_a_job_with_noise_is_said_to_be_trained_without_it(run, hospital, tmp_path):
     for number in range(1, 7):
         hospital.brats(f"patient-{number}")

@@ -157,6 +157,7 @@ def test_a_case_is_whole_again_after_a_shortage_of_file_descriptors(cohort, fold
     assert case.image.shape[0] == len(MODALITIES)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("name", ["image.npy", "label.npy", "reference.npy", "voxels.npy", "meta.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_entry_is_built_again(cohort, folder, built, name, damage):

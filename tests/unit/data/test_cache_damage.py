@@ -102,6 +102,7 @@ def spoil(path, damage):
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("when", ["before it is read", "after it was read"])
@@ -118,6 +119,7 @@ def test_a_damaged_file_of_equal_size_and_time_is_made_again(prepare, rebuilt, n
     assert rebuilt == ["B"]
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("name", ARRAYS)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_without_its_source_a_damaged_case_is_unreadable_in_plain_words(prepare, hospital, name, damage):
@@ -176,6 +178,7 @@ def waits(monkeypatch):
     return waited
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(("module", "name", "error"), shortages())
 def test_what_lasts_while_a_case_is_made_again_costs_this_case_and_no_entry(
     prepare, monkeypatch, waits, module, name, error
@@ -196,6 +199,7 @@ def test_what_lasts_while_a_case_is_made_again_costs_this_case_and_no_entry(
     np.testing.assert_equal(content_of(replace(case)), expected)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("module", "name", "error"), [one for one in shortages() if one.id != "a fault of ours"]
 )

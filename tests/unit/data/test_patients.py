@@ -51,6 +51,7 @@ def found(cohort, folder):
 TOGETHER = {"P1_0": "P1", "P1_1": "P1", "P2_0": "P2"}
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(
     "content",
     [

@@ -32,7 +32,7 @@ def test_a_kind_of_refusal_is_written_once_and_then_counted(audited, monkeypatch
 
 def test_a_flood_of_kinds_is_bounded(audited):
     log = AuditLog()
-    for number in range(10_000):
+    for number in range(2_500):
         log.record(f"south{number}", RefusalCode.MESSAGE, "x" * 10_000)
     assert len(audited) <= 2001
     assert audited[-1]["user"] == "many"

@@ -98,6 +98,7 @@ def request(archive, meta, job_id=JOB_ID, app_name="app"):
     return message
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("name", [job.name for job in JOBS])
 def test_a_signed_job_is_deployed_at_a_hospital(site, guarded, root, tmp_path, name):
     lead = new_user(tmp_path, root, LEAD, "lead")

@@ -76,6 +76,7 @@ def changed(name, edit):
     return {**TRAINING, name: json.dumps(content).encode()}
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 @pytest.mark.parametrize("signed", [False, True])
 def test_every_job_of_the_catalog_is_in_order(job, signed):
@@ -249,6 +250,7 @@ def test_whatever_bytes_come_instead_of_a_file_are_rejected_with_a_reason(conten
     assert name in fault({**TRAINING, name: content})
 
 
+@pytest.mark.quick_cases(29)
 @pytest.mark.parametrize(
     "more",
     [

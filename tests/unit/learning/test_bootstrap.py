@@ -54,6 +54,7 @@ def test_examinations_of_one_patient_are_not_more_patients():
     assert interval_of_mean(column([0.1, 0.2] * len(few)), few * 2) is None
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("count", [5, 8, 20])
 def test_it_holds_the_true_mean_about_as_often_as_it_says(count):
     random = np.random.default_rng(count)

@@ -23,6 +23,7 @@ def test_gpu_memory_counts_more_than_what_a_step_keeps_and_nothing_twice():
     assert gpu_bytes(SMALL) == pytest.approx(GIB + 16 * parameters + 2 * sum(storages.values()), rel=0.001)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "larger", [{"batch_size": 2}, {"patch_voxels": (32, 32, 32)}, {"network": "segresnet"}]
 )

@@ -28,6 +28,7 @@ def run(*arguments):
     return output[0], int(output[1])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
 def test_memory_that_was_freed_is_used_again_without_asking_the_system_for_its_pages():
     _, returned = run()

@@ -37,6 +37,7 @@ def test_a_process_without_a_row_is_a_mistake():
         BatchShare(2, 2, 3)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("batch", "world", "workers"), [*((batch, world, 0) for batch, world in SHARINGS), (3, 2, 2)]
 )

@@ -37,6 +37,7 @@ def convert(tmp_path):
     return convert
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("wrapped", [lambda state: state, lambda state: {"state_dict": state}])
 def test_our_network_answers_about_our_channels_as_theirs_does_about_its_own(convert, wrapped):
     theirs, task = published(), get_task("brain_tumor")
@@ -63,6 +64,7 @@ def without(name):
     return {key: value for key, value in published().state_dict().items() if key != name}
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -100,6 +102,7 @@ def test_nothing_in_a_file_is_run(tmp_path, write):
     assert not (tmp_path / "it-ran").exists()
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "made",
     [

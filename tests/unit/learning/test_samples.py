@@ -59,6 +59,7 @@ def test_so_many_patches_are_of_as_many_patients(tmp_path, seed):
     assert sorted(places[:10]) == sorted(places[10:]) == list(range(10))
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("workers", [0, 1, 2, 5, 16])
 @pytest.mark.parametrize("batch", [2, *(pytest.param(more, marks=pytest.mark.long) for more in (1, 4))])
 def test_workers_show_other_patients_than_one_another(tmp_path, workers, batch):

@@ -269,6 +269,7 @@ class _StandsStill(Trainer):
         return float(batch[0].float().mean())
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("draw_seed", "solved"), [(None, True), (PatientRegister(b"secret").draw_seed("job"), False)]
 )

@@ -59,6 +59,7 @@ def test_a_round_that_is_repeated_gives_the_same_update(cases, tmp_path, again):
     assert same(trainer.train(first, Schedule(1, 4)).weights, second)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("kept", [True, False], ids=["on disk", "in the process"])
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_round_that_was_stopped_half_way_gives_the_update_of_an_undisturbed_one(

@@ -133,6 +133,7 @@ def test_a_training_that_was_killed_resumes_with_the_same_result(trained, rounds
     assert not (resumed.folder.parent / "rounds").exists()
 
 
+@pytest.mark.long
 def test_a_round_that_was_trained_and_not_recorded_is_not_trained_again(trained, rounds_trained, monkeypatch):
     whole, keep = trained(out="whole"), run._Training._keep_round
 
@@ -159,6 +160,7 @@ def test_the_same_command_again_trains_nothing(trained, rounds_trained):
     assert rounds_trained == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [pytest.param("setting", marks=pytest.mark.long), "patient", "model"])
 def test_another_training_in_the_same_folder_starts_from_the_beginning(
     trained, rounds_trained, north, change
@@ -173,6 +175,7 @@ def test_another_training_in_the_same_folder_starts_from_the_beginning(
     assert rounds_trained == [1, 2, 3]
 
 
+@pytest.mark.long
 def test_a_training_starts_from_a_model_and_says_so(trained):
     first = trained()
     second = trained(
@@ -202,6 +205,7 @@ def kit(tmp_path, north):
     return folder
 
 
+@pytest.mark.long
 def test_a_kit_s_patients_are_in_the_sets_of_its_jobs(kit, tmp_path):
     from consilium.local_training.sites import kit_site
 
@@ -264,6 +268,7 @@ def test_a_round_of_few_samples_is_fixed_by_the_settings(tmp_path):
     assert "consilium check" not in str(error.value)
 
 
+@pytest.mark.long
 def test_a_damaged_record_is_an_error_with_its_fix(trained):
     done = trained()
     (done.folder / "training.json").write_text("{}")

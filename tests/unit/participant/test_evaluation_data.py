@@ -105,6 +105,7 @@ def test_without_test_patients_models_are_evaluated_on_those_that_choose_one(hos
     assert found.set == "validation"
 
 
+@pytest.mark.long
 def test_test_patients_are_evaluated_on_where_there_are_some(hospital):
     both = hospital.model_copy(update={"validation_fraction": 0.25, "test_fraction": 0.25})
     training, found = in_training(both), prepared(both)
@@ -152,6 +153,7 @@ def test_a_file_of_subgroups_that_can_t_be_used_costs_the_subgroups_alone(hospit
     assert str(file) not in BAD_SUBGROUPS
 
 
+@pytest.mark.long
 def test_as_few_patients_as_a_training_needs_are_answered_about_without_counts(hospital):
     """The means that a hospital sends of a training's model, it sends of any model."""
     few = hospital.model_copy(

@@ -61,6 +61,7 @@ def test_the_same_models_in_a_resumed_job_are_no_further_look(site):
         EvaluationLog(site, "resumed").admit_trained(model(5))
 
 
+@pytest.mark.long
 def test_more_than_200_slightly_different_models_meet_an_end(site):
     for number in range(site.max_evaluated_models):
         EvaluationLog(site, f"job {number % 20}").admit_received(model(number * 1e-6), "test")
@@ -101,6 +102,7 @@ def test_a_model_on_validation_patients_is_limited_and_is_no_look_at_test_patien
     assert EvaluationLog(site, "training").admit_trained(model(2)) == 1
 
 
+@pytest.mark.long
 def test_a_site_killed_while_it_evaluates_has_counted_the_model(site, tmp_path):
     """kill -9 between the log's write and the answer."""
     program = (

@@ -50,6 +50,7 @@ def test_its_update_leaves_what_finds_the_missing_region(participant):
     assert (change[:2] > 1e-4).all()
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     "name", [one for one, parts in ALGORITHMS.items() if parts.local.keeps_moments and one != "dp_sgd"]
 )

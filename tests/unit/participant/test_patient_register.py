@@ -107,6 +107,7 @@ def test_another_patient_moves_nobody_at_a_site_that_remembers(tmp_path):
         assert before.items() <= after.items()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("pattern", "smallest"), [("BraTS20_Training_{0:03}", 5), ("UPENN-GBM-{0:05}", 5), ("{1}", 30)]
 )

@@ -162,6 +162,7 @@ def test_the_attempts_at_a_round_are_counted_over_the_jobs_that_resume_it(hospit
     ]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("repeats", [False, True])
 def test_a_server_that_names_fewer_rounds_or_repeats_them_gets_no_more_than_the_level(hospital, repeats):
     """Each plan is for one round, with as little noise as that allows; the hospital has set no budget."""

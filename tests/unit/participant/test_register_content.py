@@ -71,6 +71,7 @@ def test_damage_is_not_taken_for_another_version(content):
         RegisterContent.parse(content, REGISTER_FILE)
 
 
+@pytest.mark.long
 def test_a_site_killed_after_the_decision_decides_the_same(site, tmp_path):
     """kill -9 between the memory's write and its use."""
     program = (

@@ -158,6 +158,7 @@ def test_a_site_with_few_patients_to_validate_on_trains_and_keeps_their_scores(t
     assert data.validated is None
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "job",
     [

@@ -64,6 +64,7 @@ def test_what_is_missed_costs_as_defined(run, folder):
     assert float(row["volume_error_wt"]) == pytest.approx(-0.024)
 
 
+@pytest.mark.long
 def test_specificity_is_of_the_whole_image(run, folder, tmp_path):
     write_labeled_case(tmp_path / "other", "P1", marked=slice(10, 11))
     row = rows(run(given=tmp_path / "other"))["P1"]
@@ -71,6 +72,7 @@ def test_specificity_is_of_the_whole_image(run, folder, tmp_path):
     assert float(row["specificity_wt"]) == pytest.approx(1 - 12 / outside, abs=1e-6)
 
 
+@pytest.mark.long
 def test_cases_of_a_patient_count_once(run, folder, tmp_path):
     patients = tmp_path / "patients.csv"
     patients.write_text("case,patient\nP1,A\nP2,A\nP3,B\n")
@@ -79,6 +81,7 @@ def test_cases_of_a_patient_count_once(run, folder, tmp_path):
     assert [row["patient"] for row in rows(done).values()] == ["A", "A", "B"]
 
 
+@pytest.mark.long
 def test_five_patients_have_an_interval_and_quantiles(run, folder):
     for number in (4, 5):
         write_labeled_case(folder, f"P{number}", seed=number, marked=slice(10, 11))
@@ -99,6 +102,7 @@ def test_a_case_without_a_label_is_left_out_with_its_code(run, folder):
     assert "no label to compare with" in done.page.read_text()
 
 
+@pytest.mark.long
 def test_a_missing_image_is_named_and_a_copy_counts_once(run, folder):
     write_labeled_case(folder, "P4", seed=1, without=("t1ce",))
     for name in ("P5", "P6"):  # large enough to be one of a kind
@@ -124,6 +128,7 @@ def test_what_is_finished_is_not_evaluated_again(run, folder):
     assert len(run(other, mirror=True).evaluated) == 3
 
 
+@pytest.mark.long
 def test_a_changed_label_is_evaluated_again(run, folder, tmp_path):
     run()
     write_labeled_case(tmp_path / "other", "P2", seed=1, marked=slice(10, 11))
@@ -134,6 +139,7 @@ def test_a_changed_label_is_evaluated_again(run, folder, tmp_path):
     assert float(rows(done)["P2"]["dice_wt"]) < 1
 
 
+@pytest.mark.long
 def test_it_resumes_after_an_interruption(run, monkeypatch):
     write = case_scorer.CaseScorer.write
 
@@ -150,6 +156,7 @@ def test_it_resumes_after_an_interruption(run, monkeypatch):
     assert (resumed.evaluated, resumed.kept) == (("P2", "P3"), ("P1",))
 
 
+@pytest.mark.long
 def test_predictions_and_an_evaluation_share_a_folder(run, model, folder, tmp_path):
     run()
     done = predict(model, folder, tmp_path / "out", workers=1)

@@ -32,6 +32,7 @@ def outcome(model, folder, out, **options):
     return done
 
 
+@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize("name", AFFINES)
 @pytest.mark.parametrize("codes", [(1, 2), (0, 4), (1, 0)], ids=str)
 def test_a_label_map_is_on_the_voxels_of_its_source(tmp_path, model, name, codes):
@@ -53,6 +54,7 @@ def test_a_field_of_view_that_ends_within_the_anatomy_is_filled(tmp_path, model,
     assert np.array_equal(nib.load(tmp_path / "out/P1_seg.nii.gz").get_fdata() == 2, bright)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("zooms", [(1.0, 1.0, 2.0), (0.8, 1.5, 1.0), (2.0, 2.0, 2.0)], ids=str)
 def test_probabilities_are_brought_back_to_the_voxels_of_the_source(tmp_path, model, zooms):
     affine = placed(euler2mat(0.1, 0.2, -0.1) @ np.diag([-zooms[0], zooms[1], zooms[2]]))

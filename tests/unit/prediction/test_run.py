@@ -114,6 +114,7 @@ def test_a_changed_image_a_lost_file_and_a_new_case_are_predicted(run, folder, t
     assert (set(again.predicted), again.kept) == ({"P1", "P2", "P4"}, ("P3",))
 
 
+@pytest.mark.long
 def test_another_model_or_setting_is_predicted_again_and_more_output_too(run, tmp_path):
     run()
     weights = bright_weights()
@@ -136,12 +137,14 @@ def brighter():
     return weights
 
 
+@pytest.mark.long
 def test_no_file_of_another_model_stays_beside_a_new_prediction(run, tmp_path):
     run(pictures=True, probabilities=True)
     run(write_model(tmp_path / "other/model.safetensors", weights=brighter()))
     assert files_of(tmp_path / "out", "P1") == {"_seg.nii.gz"}
 
 
+@pytest.mark.long
 def test_more_output_of_the_same_prediction_stays(run, tmp_path):
     run(probabilities=True)
     assert len(run(pictures=True).predicted) == 3
@@ -159,6 +162,7 @@ def test_a_killed_run_leaves_no_file_that_the_next_model_does_not_remove(run, tm
     assert files_of(tmp_path / "out", "P1") == {"_seg.nii.gz"}
 
 
+@pytest.mark.long
 def test_a_case_that_cannot_be_drawn_keeps_its_prediction_and_the_others_continue(run, tmp_path, monkeypatch):
     run(only=["P2"], pictures=True)
     with monkeypatch.context() as patch:
@@ -188,6 +192,7 @@ def raising(error):
     return fail
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -211,6 +216,7 @@ def test_a_case_whose_files_were_removed_by_hand_is_not_in_the_table(run, tmp_pa
     assert rows(run(only=["P1"]))[1] == ["P1", "P3"]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("change", [{"labels": "decathlon"}, {"mirror": True}, {"place": None}], ids=str)
 def test_a_folder_holds_predictions_of_one_model_and_its_settings(run, tmp_path, change):
     run()

@@ -25,6 +25,7 @@ mechanisms = st.builds(
 )
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(
     "schedule",
     [
@@ -98,6 +99,7 @@ def test_a_delta_outside_its_limits_is_refused(delta):
         epsilon_spent([], delta)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("epsilon", "delta", "rate", "steps"),
     [
@@ -124,6 +126,7 @@ def test_the_noise_that_is_found_keeps_the_promise_and_is_hardly_more_than_neede
     assert float(f"{noise:.4g}") == pytest.approx(noise, rel=1e-9)
 
 
+@pytest.mark.long
 def test_a_promise_that_no_noise_keeps_is_refused_with_its_numbers():
     with pytest.raises(ConfigurationError, match=r"10000000 steps .* epsilon of 1e-06 at a delta of 1e-09"):
         find_noise_multiplier(1e-6, 1e-9, 1.0, 10_000_000)
@@ -141,6 +144,7 @@ def test_a_number_of_steps_that_no_job_has_is_refused_in_words(steps):
         find_noise_multiplier(3.0, 1e-3, 0.1, steps)
 
 
+@pytest.mark.long
 def test_no_grid_is_computed_for_more_noise_than_any_job_has(monkeypatch):
     """Its mesh would be as fine as there is: a minute, in which the site seems to hang."""
     gridded = []

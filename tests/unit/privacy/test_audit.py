@@ -31,6 +31,7 @@ def p_value_in_words(canaries, guesses, correct, epsilon, delta):
     return min(1, probability(correct, guesses + 1) + 2 * canaries * delta * steepest)
 
 
+@pytest.mark.quick_cases(8)
 @pytest.mark.parametrize(
     ("canaries", "guesses", "correct"), [(40, 40, 36), (40, 20, 20), (30, 10, 0), (25, 0, 0), (50, 31, 17)]
 )
@@ -41,6 +42,7 @@ def test_the_p_value_is_the_theorem_s(canaries, guesses, correct, epsilon, delta
     assert given == pytest.approx(p_value_in_words(canaries, guesses, correct, epsilon, delta), abs=1e-9)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
 @pytest.mark.parametrize("canaries", [100, pytest.param(300, marks=pytest.mark.long)])
 def test_randomized_response_is_falsely_refuted_as_rarely_as_promised(epsilon, canaries):

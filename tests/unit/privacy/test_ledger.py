@@ -333,6 +333,7 @@ def test_a_process_that_ended_before_its_first_entry_left_an_empty_ledger(tmp_pa
     assert ledger(tmp_path).pay(payment()).attempt == 1
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("rounds", [1, 2, 5, 9])
 def test_what_was_paid_before_a_kill_is_paid(tmp_path, rounds):
     with pay_elsewhere(tmp_path, "job-1", 10_000) as process:

@@ -87,6 +87,7 @@ class OtherScripts(Builder):
             script.write_text(self._content)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("name", "content"),
     [("fl_admin.sh", None), ("fl_admin.sh", "#!/bin/zsh\n"), ("new.sh", "python3 -m nvflare\n")],
@@ -109,6 +110,7 @@ def test_a_project_that_can_not_be_closed_is_not_provisioned(tmp_path, monkeypat
     assert not list(tmp_path.glob("*/prod_*"))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", [SERVER, "north"])
 def test_flare_s_log_files_of_a_site_are_its_owner_s_those_of_an_earlier_version_too(kits, name, tmp_path):
     config = read(kits / name / "local" / "log_config.json.default")

@@ -100,6 +100,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize(("old", "new", "said"), WRONG, ids=[said for _, _, said in WRONG])
 def test_a_participant_that_can_not_take_part_is_rejected_by_command_and_builder(tmp_path, old, new, said):
     file = changed(tmp_path, old, new)

@@ -28,6 +28,7 @@ def test_provisioning_again_adds_a_hospital_and_leaves_the_others_kits_as_they_w
     assert not (kits / "west").exists()
 
 
+@pytest.mark.long
 def test_a_later_provisioning_keeps_the_encryption_context(encrypted):
     folder, project, kits = encrypted
     later = provision(folder, project)
@@ -64,6 +65,7 @@ def test_startup_is_signed_and_local_is_the_site_s_to_tighten(request, kits, pla
         assert signed.load_json("fed_client.json")[1] is LoadResult.INVALID_SIGNATURE
 
 
+@pytest.mark.long
 def test_a_certificate_taken_out_of_the_state_is_made_again_and_no_other(tmp_path, workspace, kits):
     project = shipped_project()
     folder = Path(shutil.copytree(workspace / project["name"], tmp_path / project["name"])).parent
@@ -97,6 +99,7 @@ def test_provisioning_again_closes_what_an_earlier_version_left_open(tmp_path, w
     assert made.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.long
 def test_the_fingerprint_of_the_ca_is_printed_as_openssl_shows_it(tmp_path, capsys):
     kits = provision(tmp_path, shipped_project())
     root = x509.load_pem_x509_certificate((kits / "north" / "startup" / "rootCA.pem").read_bytes())
@@ -104,6 +107,7 @@ def test_the_fingerprint_of_the_ca_is_printed_as_openssl_shows_it(tmp_path, caps
     assert f"fingerprint of the federation's CA: SHA256:{digest}; give it" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_new_name_of_the_server_that_its_certificate_lacks_is_said(tmp_path, capfd):
     project = shipped_project()
     provision(tmp_path, project)

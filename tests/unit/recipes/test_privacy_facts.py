@@ -104,6 +104,7 @@ def test_the_page_of_a_cyclic_job_says_who_sees_an_update_by_itself():
     assert "(min_sites)" not in page
 
 
+@pytest.mark.long
 def test_the_noise_for_a_number_of_patients_is_that_of_the_algorithm():
     recipe = build_recipe(WITH_NOISE)
     plan = facts_of_recipe(recipe, patients=100).of_kind.plan

@@ -146,6 +146,7 @@ def test_a_reason_is_one_short_line_whatever_is_quoted():
             assert str(caught.value).isprintable()
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("job", CATALOG)
 def test_a_setting_that_is_null_is_read_back_as_null_whatever_its_default(job):
     nullable = [

@@ -188,6 +188,7 @@ def grades(found):
     ]
 
 
+@pytest.mark.long
 def test_a_gain_in_a_metric_of_all_patients_together_has_an_interval_over_resampled_ones():
     found = [(0, 0, 0), (1, 1, 1), (2, 1, 2), (0, 1, 0), (1, 0, 1), (2, 2, 2), (0, 0, 1), (1, 1, 1)]
     gain = measure(grades(found), Grading()).gains["accuracy"]

@@ -166,6 +166,7 @@ def report(folder, name, text):
     return True
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", RECORDS)
 def test_the_record_as_it_was_written_has_a_report(folder, name):
     with drawing(True):
@@ -245,6 +246,7 @@ def test_histograms_of_different_lengths_are_an_error(folder):
     )
 
 
+@pytest.mark.long
 def test_a_histogram_of_a_site_without_an_answer_is_shown(tmp_path):
     """An aborted job may have one without the other."""
     content = damage(RECORDS[STATISTICS_FILE], ("sites", "south"), MISSING)

@@ -127,6 +127,7 @@ def test_with_too_few_honest_ones_no_wrong_sum_is_opened_and_the_liar_is_named()
     assert run.server.blame.culprits.keys() == {"site-00"}
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("spoil", [unreadable, inconsistent])
 def test_useless_shares_of_a_site_that_stays_stop_nobody(spoil, count):
@@ -185,6 +186,7 @@ def lies_of(run: Collected, liars) -> None:
             run.server.add_reveal(reveal)
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("liars", [pair for size in (1, 2) for pair in combinations(names_of(5), size)])
 def test_no_liars_can_have_an_honest_site_named(liars):
     """Whatever of their shares they falsify, and whomever of them drops out."""

@@ -195,6 +195,7 @@ def lie(tmp_path):
     return lie
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("colluding", [0, 1, 2])
 def test_by_default_there_is_one_sum_of_a_round_whatever_the_server_says(lie, colluding):
@@ -205,6 +206,7 @@ def test_by_default_there_is_one_sum_of_a_round_whatever_the_server_says(lie, co
     assert sum(map(bool, opened)) >= SEEDS // 4, "it is not by opening nothing that hospitals are safe"
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("colluding", [0, 1, 2])
 def test_with_a_lower_minimum_no_two_sums_of_a_round_differ_by_a_single_hospital(lie, colluding):

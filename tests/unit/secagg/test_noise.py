@@ -26,6 +26,7 @@ def probabilities(variance, reach):
     return values, weights / weights.sum()
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("variance", [1, 2, 9, 100])
 def test_samples_have_the_probabilities_of_a_discrete_gaussian(variance):
     size, reach = 100_000, 6 * math.isqrt(variance) + 6
@@ -39,6 +40,7 @@ def test_samples_have_the_probabilities_of_a_discrete_gaussian(variance):
     assert np.abs(samples).max() <= reach + 6 * math.sqrt(variance)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("variance", [10_000, LARGEST_VARIANCE])
 def test_large_noise_has_its_variance_and_no_bias(variance):
     samples = discrete_gaussian(variance, 100_000, SecureIntegers(KEY)).astype(float)
@@ -47,6 +49,7 @@ def test_large_noise_has_its_variance_and_no_bias(variance):
     assert np.mean(np.abs(samples) < math.sqrt(variance)) == pytest.approx(0.6827, abs=0.01)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(("sites", "fewest"), [(3, 3), (5, 3), pytest.param(10, 6, marks=pytest.mark.long)])
 def test_the_sum_of_the_surviving_sites_has_at_least_the_wanted_variance(sites, fewest):
     wanted = 4000.0

@@ -63,6 +63,7 @@ def opened_sum(lengths, rules, cases=40):
     return flat(mean) * len(lengths) * cases / 40
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(("noise", "noise_sites", "sites"), [(1.0, 3, 3), (2.0, 3, 7), (0.5, 2, 5)])
 def test_the_sum_of_the_sites_left_has_the_noise_of_so_many_sites(noise, noise_sites, sites):
     summed = opened_sum([0.0] * sites, plan(noise, noise_sites))
@@ -81,6 +82,7 @@ def test_the_noise_is_never_less_than_was_asked_for(noise, sites):
     assert noise_of_sites(levels + 1, sites) < noise
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("left", [3, *(pytest.param(more, marks=pytest.mark.long) for more in (4, 9)), 10])
 def test_however_many_of_ten_drop_out_the_threshold_s_noise_is_in_the_sum(left):
     """Each site adds as if only the fewest were left; each one beyond them makes it more."""
@@ -88,6 +90,7 @@ def test_however_many_of_ten_drop_out_the_threshold_s_noise_is_in_the_sum(left):
     assert float(np.std(summed)) > NORM * (1 - 5 / math.sqrt(2 * VALUES))
 
 
+@pytest.mark.long
 def test_the_mean_of_many_sums_is_the_sum_of_the_updates():
     rules = plan(0.02, 3)
     lengths = [0.4, 0.2, 0.5]

@@ -50,6 +50,7 @@ def record(sites: dict[str, SiteData], tmp_path_factory: pytest.TempPathFactory)
     return train_baselines(sites, LEARNING, 1, final_model=model, min_counts={"north": 1}, workers=1)
 
 
+@pytest.mark.long
 def test_a_hospital_s_own_model_is_compared_with_the_federation_s_on_its_patients(
     sites: dict[str, SiteData], record: BaselineRecord
 ) -> None:

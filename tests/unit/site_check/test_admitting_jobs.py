@@ -60,6 +60,7 @@ def join(site, job, tmp_path):
     return None
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "lacks",
     [
@@ -89,6 +90,7 @@ def test_the_verdict_of_every_job_is_that_of_joining_it(tmp_path, lacks):
     assert declined == (sums if lacks in TARGETS else {(name, False) for name in JOBS})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lacks", ["t1", "et"])
 def test_what_a_declined_check_names_takes_the_hospital(tmp_path, lacks):
     site = make_site(tmp_path, lacks)

@@ -84,6 +84,7 @@ def test_a_site_that_declares_no_gpus_is_well_for_a_job_that_asks_for_none(kit, 
     assert check_capacity(kit, job).status is Status.OK
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("there", "device", "asked", "seen", "remedy"),
     [
@@ -116,6 +117,7 @@ def test_gpu_memory_is_an_estimate_and_only_asked_where_a_gpu_is_used(
         assert "estimate" in finding.seen
 
 
+@pytest.mark.long
 def test_several_gpus_share_a_batch(kit, site, monkeypatch):
     with_gpus(monkeypatch, 24, 11)
     large = load_site_job("brain_tumor_fedavg_gpu")

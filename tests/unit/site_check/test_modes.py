@@ -52,6 +52,7 @@ def command_of(remedy: str) -> str:
     return remedy.partition("(in the kit's folder)")[0].rpartition("then ")[2]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("with_settings", [True, False])
 def test_a_kit_as_provisioned_and_what_a_site_writes_is_well(kit, site, with_settings):
     record(kit.root, "log.txt", 0o600)

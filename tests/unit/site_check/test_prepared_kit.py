@@ -38,6 +38,7 @@ def prepared(request, root, tmp_path):
     return kit
 
 
+@pytest.mark.quick_cases(1)
 def test_a_prepared_kit_is_ready_without_the_scripts_it_does_not_need(prepared, job):
     findings = {finding.id: finding for finding in check_site(prepared, job, offline=True).findings}
     assert [finding for finding in findings.values() if finding.status is Status.FAILED] == []
@@ -47,6 +48,7 @@ def test_a_prepared_kit_is_ready_without_the_scripts_it_does_not_need(prepared, 
         assert prepared.runtime in findings[name].seen
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("prepared", ["docker"], indirect=True)
 def test_a_start_script_that_was_removed_is_missed(prepared, refused):
     (prepared.startup / "start_docker.sh").unlink()

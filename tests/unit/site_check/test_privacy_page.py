@@ -100,6 +100,7 @@ def test_every_setting_of_a_hospital_is_on_its_page_or_known_to_change_nothing_t
         write(root / "local" / "privacy.json", policy)
 
 
+@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize("job", sorted(JOBS.iterdir()), ids=lambda path: path.name)
 def test_every_job_folder_gives_a_page(job: Path) -> None:
     page = describe_privacy(str(job))

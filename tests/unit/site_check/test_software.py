@@ -52,6 +52,7 @@ def test_a_kit_that_names_no_versions_is_not_called_right(root):
     assert "local/consilium.json" in finding.seen
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("content", ["{", "[]", '{"consilium": "0.1"}', '{"consilium": 1, "nvflare": "2.9"}'])
 def test_a_broken_version_file_is_named(root, refused, content):
     (root / "local" / "consilium.json").write_text(content)

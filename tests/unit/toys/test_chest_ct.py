@@ -76,6 +76,7 @@ def test_what_is_wrong_with_a_scan_is_found(check, elm):
     assert BRAIN.findall(text) == []
 
 
+@pytest.mark.long
 def test_its_hospitals_are_made_by_the_command_line_and_left_alone_then(run, tmp_path):
     for _ in range(2):
         code, out = run("cohort", tmp_path / "data", "--task", "chest_ct")
@@ -94,6 +95,7 @@ def test_its_jobs_are_in_the_catalog(tmp_path):
     assert build_recipe("chest_ct_fedavg").settings.learning.spacing_mm == (3, 3, 6)
 
 
+@pytest.mark.long
 def test_statistics_are_in_the_window_of_hounsfield_units(elm, tmp_path):
     places = {"cache_dir": tmp_path / "cache", "state_dir": tmp_path / "state"}
     site = SiteSettings(dataset=elm, split_salt="a test", tasks={"chest_ct": {}}, **places)
@@ -130,6 +132,7 @@ def test_new_scans_are_predicted_by_a_model_that_says_its_task(run, elm, tmp_pat
     assert run("predict", *words[:4], "-i", elm / "patient04_ct.nii.gz")[0] == 0  # of one image each
 
 
+@pytest.mark.long
 def test_a_model_is_evaluated_by_every_metric_but_those_of_lesions(run, page_text, elm, tmp_path):
     learning = build_recipe("chest_ct_fedavg").settings.learning
     weights = initial_weights(get_task("chest_ct"), learning, 0)

@@ -158,6 +158,7 @@ def test_new_photographs_are_graded_in_a_table_and_no_file_is_made(run, island, 
     assert run("predict", *words[:2], "-i", eyes[0], "-i", eyes[1], "-o", tmp_path / "one")[0] == 0
 
 
+@pytest.mark.long
 def test_a_model_is_evaluated_by_counts_and_kappa(run, page_text, island, tmp_path):
     (island / "island-01_right.png").unlink()
     settings = learning()

@@ -34,6 +34,7 @@ def task(request):
         yield request.param
 
 
+@pytest.mark.quick_cases(1)
 def test_a_job_is_declined_before_import_where_the_policy_does_not_list_the_task(task):
     files = build_recipe(f"{task}_fedavg").files()
     parts = {"config/config_fed_server.json": files.server, "config/config_fed_client.json": files.client}

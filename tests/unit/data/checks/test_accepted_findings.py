@@ -61,6 +61,7 @@ def test_an_accepted_error_leaves_no_case_out(two_patients, check):
     assert [(one.case_id, one.code.value) for one in checked.accepted] == [(CASE, "empty_label")]
 
 
+@pytest.mark.long
 def test_overwhelming_evidence_can_be_accepted_too(two_patients, check):
     damage("skull and scalp", two_patients)
     assert {one.severity for one in check(two_patients).findings} >= {Severity.ERROR}
@@ -68,6 +69,7 @@ def test_overwhelming_evidence_can_be_accepted_too(two_patients, check):
     assert [case.id for case in checked.cohort.cases] == [CASE, OTHER]
 
 
+@pytest.mark.long
 def test_what_was_not_said_because_of_an_accepted_finding_is_said_then(two_patients, check):
     damage("a label mirrored", two_patients)
     damage("an image moved", two_patients)
@@ -183,6 +185,7 @@ def test_an_id_is_one_however_its_marks_are_spelled(tmp_path):
     assert accepted.unused([found]) == []
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("role", ["t1", "flair", "seg"])
 def test_other_files_of_a_case_need_another_look(two_patients, check, kept, tmp_path, role):
     damage("skull and scalp", two_patients)
@@ -205,6 +208,7 @@ def test_other_files_of_a_case_need_another_look(two_patients, check, kept, tmp_
     assert "unused_acceptance" not in {one.code.value for one in checked.findings}
 
 
+@pytest.mark.long
 def test_files_that_are_only_copied_need_no_other_look(two_patients, check, kept, tmp_path):
     damage("an empty label", two_patients)
     check(two_patients, f"{CASE},empty_label,Dr. Rossi,")

@@ -150,6 +150,7 @@ def test_a_round_that_is_rolled_back_takes_its_momentum_with_it(run):
     assert engine.components["training"]._plan.algorithm.velocity["w"] == pytest.approx(2.0)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("lie", "reason"),
     [

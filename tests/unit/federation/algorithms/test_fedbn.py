@@ -125,6 +125,7 @@ def test_a_site_uses_its_own_of_the_tested_round_and_keeps_that_model_for_its_ho
     assert any(not np.array_equal(last.weights[name], first.weights[name]) for name in STAYS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", ["simulate_job"])
 def test_a_simulated_site_keeps_its_model_in_the_job_s_folder(executor, engine):
     ask, memory = executor

@@ -23,6 +23,7 @@ def same(first, second):
     )
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "algorithm",
     [
@@ -40,6 +41,7 @@ def test_with_neutral_settings_it_is_federated_averaging_bit_for_bit(sites, tmp_
     assert all(same(one, two) for one, two in zip(plain.models, other.models, strict=True))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "algorithm",
     [
@@ -56,6 +58,7 @@ def test_otherwise_it_gives_another_model(sites, tmp_path, algorithm):
     assert not same(plain.models[-1], other.models[-1])
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("name", ALONE)
 def test_both_halves_continue_after_a_restart_as_if_there_had_been_none(sites, tmp_path, name):
     whole = train_rounds(sites, tmp_path / "a", {"name": name})
@@ -67,6 +70,7 @@ def test_both_halves_continue_after_a_restart_as_if_there_had_been_none(sites, t
     assert np.isfinite(np.concatenate([value.ravel() for value in whole.models[-1].values()])).all()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(one, marks=() if one in ("fedavg", "fedadam") else pytest.mark.long) for one in ALONE],

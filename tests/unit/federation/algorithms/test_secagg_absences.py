@@ -18,6 +18,7 @@ def about(site, record):
     )
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("stage", QUESTIONS)
 def test_a_site_that_is_lost_is_named_if_its_update_is_not_in_the_sum(run, sites, stage):  # noqa: F811
     hospitals = sites(options={**STEPS, "west": {"step": 0.25, "silent_at": [(stage, 0)]}})

@@ -59,6 +59,7 @@ def test_a_site_that_reveals_something_false_is_named_and_asked_no_more(run, sit
     np.testing.assert_allclose(w(engine), WITH_WEST + 2 * WITHOUT_WEST, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_site_whose_shares_are_of_no_use_and_that_then_drops_out_blocks_few_attempts(run, sites):  # noqa: F811
     """It would have blocked every attempt of every round: the other sites' shares are all there is of it."""
     hospitals = sites(options={**STEPS, "west": {"silent_at": [(TRAIN, number) for number in range(5)]}})

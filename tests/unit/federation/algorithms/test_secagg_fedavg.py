@@ -171,6 +171,7 @@ STEPS = {
 }
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("bits", [16, 32])
 def test_a_job_gives_the_weighted_mean(run, sites, bits):
     chosen = {**SETTINGS, "ring_bits": bits, "bound_ratio": 300.0}
@@ -188,6 +189,7 @@ def test_a_job_gives_the_weighted_mean(run, sites, bits):
     )
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("stage", QUESTIONS)
 def test_a_site_that_is_lost_at_any_stage_costs_the_others_nothing(run, sites, stage):
     """Before it sends, its update is left out; after, it counts."""
@@ -201,6 +203,7 @@ def test_a_site_that_is_lost_at_any_stage_costs_the_others_nothing(run, sites, s
     assert [one.attempts for one in record.rounds] == [1, 1]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("stage", QUESTIONS)
 def test_a_round_that_can_not_be_opened_is_repeated(run, sites, stage):
     """Two of four are lost in the first attempt, and three have to be left."""
@@ -217,6 +220,7 @@ def test_a_round_that_can_not_be_opened_is_repeated(run, sites, stage):
     np.testing.assert_allclose(w(engine), 2 * (6 * 2.0 + 3 * (-1.0 + 0.5 + 0.25)) / 15, atol=1e-5)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("stage", [CONFIRM, REVEAL])
 def test_a_site_that_stops_after_it_sent_its_update_is_waited_for_only_briefly(run, sites, stage):
     """Whatever the quorum waits for: here, for every site, for ever."""
@@ -334,6 +338,7 @@ def test_an_identity_that_the_others_did_not_pin_is_refused_and_they_continue_wi
     np.testing.assert_allclose(w(engine), 2 * (6 * 2.0 + 3 * (-1.0 + 0.5)) / 12, atol=1e-5)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("stage", "change"),
     [
@@ -374,6 +379,7 @@ def test_a_site_that_gets_another_bound_spoils_the_sum_and_shows_nothing(run, si
     assert record.rounds[0].questions[ADVERTISE]["west"].outcome == "refused"  # of other parameters
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("change", ["learning", "rounds"])
 def test_updates_that_were_not_trained_alike_are_not_added_up(run, sites, change):
     """A server could have all but one learn at a rate of nothing, and see that one's update in the sum."""
@@ -389,6 +395,7 @@ def test_updates_that_were_not_trained_alike_are_not_added_up(run, sites, change
     np.testing.assert_allclose(w(engine), (6 * 2.0 + 3 * (-1.0 + 0.5)) / 12, atol=1e-5)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     "change",
     [{"bound": 1e-9}, {"bound": 1e5}, {"norm": 1e-9}, {"norm": 1e5}, {"training": "0" * 64}, {"bits": 16},
@@ -424,6 +431,7 @@ def test_a_round_that_makes_the_model_worse_is_dropped(run, sites):
     np.testing.assert_allclose(w(engine), 0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_site_that_drops_out_of_a_round_that_is_repeated_ends_no_job(run, sites):
     """The sum of the model that was dropped was opened with it, and is not opened again without it."""
     hospitals = sites(options=STEPS, dice=lambda value: 0.9 if value == 0 else 0.1)
@@ -494,6 +502,7 @@ def test_a_resumed_round_is_opened_for_the_same_sites_only(sites, run, tmp_path,
     np.testing.assert_allclose(w(engine), 1.0, atol=1e-5)  # of the second round alone
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("again", [True, False], ids=["the same sites", "one less"])
 def test_a_round_whose_shares_were_lost_is_repeated_with_the_same_sites_or_skipped(sites, run, again):
     """The sites opened it, and the server, which did not get their shares, may not open it with others."""

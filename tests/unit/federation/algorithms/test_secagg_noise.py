@@ -56,6 +56,7 @@ def run(tmp_path):
     return run
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("silent", [None, *QUESTIONS])
 def test_the_noise_is_at_least_as_promised_wherever_a_site_drops_out(run, silent):
     record, engine = run(silent)

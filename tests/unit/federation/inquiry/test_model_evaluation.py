@@ -184,6 +184,7 @@ def lying(**changes):
     return lambda index: to_shareable(said, index)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     "site",
     [

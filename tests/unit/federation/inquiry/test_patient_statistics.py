@@ -126,6 +126,7 @@ def check(record, *, page=True):
     return record
 
 
+@pytest.mark.long
 def test_honest_sites_are_all_in_the_record(job):
     record = check(job.run({}))
     assert record.missing == {}
@@ -161,6 +162,7 @@ LIES = {
 }
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("lie", LIES)
 def test_a_site_that_fails_or_sends_what_nobody_asked_for_is_left_out_with_its_reason(job, lie):
     record = check(job.run(LIES[lie]), page=lie == "a failure")  # whose reason has control characters

@@ -77,6 +77,7 @@ def test_an_update_of_another_round_is_not_taken(run):
     assert saved(engine)[0] == pytest.approx(2 + 1)
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("factor", [10, 1000, -10, float("nan"), 0])
 @pytest.mark.parametrize("honest", [1, 2, 5])
 def test_bad_updates_are_left_out_and_their_site_is_excluded_in_the_end(run, factor, honest):

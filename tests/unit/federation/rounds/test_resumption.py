@@ -33,6 +33,7 @@ class NoFirstWeights(TwoWeights):
         raise AssertionError("a resumed job asks for no first weights")
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("task", "index", "durable"),
     [(TRAIN, 1, 1), (TRAIN, 3, 3), (VALIDATE, ROUNDS, ROUNDS), (LOCAL_ONLY, ROUNDS, ROUNDS)],

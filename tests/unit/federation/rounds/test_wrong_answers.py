@@ -55,6 +55,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.quick_cases(8)
 @pytest.mark.parametrize(("place", "value", "reported"), REFUSED)
 def test_what_is_wrong_is_rejected_with_a_reason_and_its_site_excluded(tmp_path, place, value, reported):
     record, outcomes = check(tmp_path, place, value)

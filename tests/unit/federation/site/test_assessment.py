@@ -78,6 +78,7 @@ def test_checking_counts_patients_and_not_their_examinations(executor, engine, t
     assert readiness.grid is not None
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("patients", "settings", "can", "reason"),
     [
@@ -149,6 +150,7 @@ def test_checking_says_what_a_site_can_do(executor, engine, tmp_path, patients, 
     assert str(tmp_path) not in readiness.model_dump_json()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("patients", "minimum", "share", "withheld"), [(5, 2, 0.4, False), (3, 2, 0.4, True), (3, 1, 0.0, True)]
 )

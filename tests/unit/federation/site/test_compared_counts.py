@@ -24,6 +24,7 @@ from .compared_jobs import (
 )
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
     "minimum", [1, *(pytest.param(more, marks=pytest.mark.long) for more in (2, MINIMUM))]
@@ -52,6 +53,7 @@ def test_a_label_that_comes_later_is_described_with_others(hospital):
     assert counts == [12, 12, 15]
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("change", CHANGES)
 def test_counts_of_two_readiness_checks_can_t_be_subtracted(hospital, change):
     before = readiness(hospital)

@@ -13,6 +13,7 @@ from .compared_jobs import CHANGES, MINIMUM, PATIENTS, add, add_two, evaluated, 
 TWO = ("train", "validation")
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("change", CHANGES)
 def test_scores_of_two_jobs_can_t_be_subtracted(hospital, change):
     before = evaluated(hospital)
@@ -23,6 +24,7 @@ def test_scores_of_two_jobs_can_t_be_subtracted(hospital, change):
     assert len(after) in (3, 6)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("change", CHANGES)
 def test_nobody_changes_sides(hospital, change):
     before = {case.patient for case in prepared(hospital).train}
@@ -32,6 +34,7 @@ def test_nobody_changes_sides(hospital, change):
     assert not {case.patient for case in data.train} & {*PATIENTS} - before
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "job",
     [
@@ -83,6 +86,7 @@ def test_newcomers_are_evaluated_on_together(hospital):
     assert sizes[-1] > len(before)
 
 
+@pytest.mark.long
 def test_a_hospital_that_changes_its_role_is_compared_as_well(hospital):
     alone = hospital.model_copy(update={"role": "evaluates"})
     before = evaluated(alone)

@@ -104,6 +104,7 @@ def test_models_are_counted_over_jobs(ask):
     assert code is RefusalCode.MANY_MODELS
 
 
+@pytest.mark.long
 def test_an_answer_states_the_models_before_it(ask, hospital):
     for number in range(2):
         EvaluationLog(hospital, f"training {number}").admit_trained({"x": np.full(1, number, np.float32)})
@@ -113,6 +114,7 @@ def test_an_answer_states_the_models_before_it(ask, hospital):
     assert (answer.set, answer.earlier_models) == ("validation", 0)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("fault", ["nan", "shape", "missing", "unknown", "none"])
 def test_a_model_that_is_none_is_declined_without_a_patient_in_the_reason(ask, fault):
     name = next(iter(WEIGHTS))
@@ -132,6 +134,7 @@ def test_a_model_that_is_none_is_declined_without_a_patient_in_the_reason(ask, f
     assert not [one for one in PATIENTS if one in reason]
 
 
+@pytest.mark.long
 def test_patients_are_prepared_once(ask, hospital):
     executor = SiteExecutor(LEARNING.model_dump(mode="json"))
     first = read(ask(executor=executor))
@@ -203,6 +206,7 @@ def test_no_number_leaves_with_the_last_bits_of_a_mean_over_few_patients(ask_bot
         assert [one for one in floats(answer) if one != round(one, 6)] == []
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("fault", ["none", "missing", "split", "pooled", "network", "pickle"])
 def test_a_model_of_its_own_that_can_t_be_compared_is_declined_without_its_place(
     ask_both, own, fault, hospital
@@ -226,12 +230,14 @@ def test_a_model_of_its_own_that_can_t_be_compared_is_declined_without_its_place
     assert read(second).gains == {}  # the others are answered about all the same
 
 
+@pytest.mark.long
 def test_its_own_model_counts_as_a_look_at_the_patients(ask_both, own):
     first, second = ask_both(local_only_model=own(), max_evaluated_models=1)
     assert first.get_return_code() == ReturnCode.OK
     assert refusal(second)[0] is RefusalCode.MANY_MODELS
 
 
+@pytest.mark.long
 def test_a_training_s_question_of_the_same_name_is_not_this_one(engine, hospital, own):
     """In a training, the site trains its local-only model; no file is read."""
     at_site(engine, hospital.model_copy(update={"local_only_model": own(), "local_only": False}))
@@ -245,6 +251,7 @@ def test_an_interval_leaves_of_four_more_patients_than_the_minimum(ask, hospital
     assert all(one.interval is None for one in read(ask()).whole.measures.values())
 
 
+@pytest.mark.long
 def test_so_few_patients_as_a_training_needs_send_means_alone(ask):
     answer = read(ask(min_count=7))
     assert answer.min_count == MINIMUM

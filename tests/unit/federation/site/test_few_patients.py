@@ -1,5 +1,6 @@
 """Training at a site with few patients: scores, losses and weights that are kept back."""
 
+import pytest
 from learning.tiny import LEARNING, site
 from nvflare.apis.dxo import from_shareable
 from nvflare.apis.event_type import EventType
@@ -68,6 +69,7 @@ def test_a_site_of_two_patients_sends_an_update_without_loss_and_scores(engine, 
     assert {one["loss"] for one in sent if one["state"] == "training"} == {None}
 
 
+@pytest.mark.long
 def test_two_jobs_that_differ_by_a_step_share_no_patch(tmp_path, monkeypatch):
     """Were they drawn by the job's seed, the updates of the two would differ by one patient's patch."""
     monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)

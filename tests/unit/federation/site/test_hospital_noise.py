@@ -47,6 +47,7 @@ def values_of(model, declared=()):
     return np.concatenate([np.ravel(value) for value in update.values()])
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", ["fedavg", "fedprox", "fednova", "ditto"])
 def test_the_update_of_any_job_leaves_with_the_hospital_s_noise(engine, tmp_path, name):
     hospital(engine, tmp_path)
@@ -151,6 +152,7 @@ class OfSum(FedAvgAlgorithmSettings):
         return self.noise
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(("of_sum", "added"), [(19.0, True), (20.0, False), (30.0, False)])
 def test_the_noise_of_a_sum_counts_if_it_is_at_least_what_the_hospital_demands(
     engine, tmp_path, monkeypatch, of_sum, added

@@ -115,6 +115,7 @@ def test_scores_leave_and_neither_the_model_nor_its_loss(tmp_path, monkeypatch):
     assert str(PATIENTS[0]) not in json.dumps(report.model_dump())
 
 
+@pytest.mark.long
 def test_it_makes_the_steps_of_a_federation_of_one(tmp_path):
     """Were every round's average the site's own model, the federation would give the local-only model."""
     settings = site(tmp_path, PATIENTS)
@@ -129,6 +130,7 @@ def test_it_makes_the_steps_of_a_federation_of_one(tmp_path):
         np.testing.assert_array_equal(alone[name], value)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("rounds_done", [pytest.param(0, marks=pytest.mark.long), 2, ROUNDS])
 def test_a_new_process_resumes_and_repeats_no_finished_round(tmp_path, steps, rounds_done):
     whole = site(tmp_path / "whole", PATIENTS)
@@ -157,6 +159,7 @@ def test_a_new_process_resumes_and_repeats_no_finished_round(tmp_path, steps, ro
         np.testing.assert_array_equal(resumed[name], value)
 
 
+@pytest.mark.long
 def test_a_job_that_resumes_an_interrupted_one_finds_the_model(tmp_path, steps):
     settings = site(tmp_path, PATIENTS)
     _, first = compare(*start(tmp_path, settings))
@@ -189,6 +192,7 @@ def test_too_few_patients_say_nothing_of_the_gain(tmp_path):
     assert (report.gain, report.test_cases, model.metrics) == (None, None, {"validation_cases": 0.0})
 
 
+@pytest.mark.long
 def test_the_interval_is_of_min_count_patients_and_the_mean_of_fewer(tmp_path):
     patients = [f"P{number}" for number in range(14)]
     free = site(tmp_path / "free", patients)
@@ -200,6 +204,7 @@ def test_the_interval_is_of_min_count_patients_and_the_mean_of_fewer(tmp_path):
     assert report.gain.gains["dice"].low is None
 
 
+@pytest.mark.long
 def test_the_hospital_sees_its_own_patients(tmp_path):
     settings = site(tmp_path, PATIENTS)
     executor, engine = start(tmp_path, settings)

@@ -142,6 +142,7 @@ def test_a_server_that_says_fewer_rounds_meets_the_budget_all_the_same(engine, t
         assert refusal(execute(executor, engine, TRAIN, again))[0] == "privacy_budget"
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("named", [RUN, None, "another", 7, "x" * 200])
 def test_a_payment_names_the_training_that_the_server_says_is_resumed(engine, tmp_path, named):
     settings = hospital(engine, tmp_path)
@@ -162,6 +163,7 @@ def test_a_damaged_ledger_stops_the_job_and_the_reason_names_no_path(engine, tmp
     assert len(LocalPrivateToy.paid) == 1
 
 
+@pytest.mark.long
 def test_a_round_with_noise_starts_from_no_moments_of_a_run_without(engine, tmp_path):
     """The server names the run; a step of AdamW shows the moments that it starts from."""
     updates = []

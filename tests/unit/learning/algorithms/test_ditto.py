@@ -47,6 +47,7 @@ def test_with_strength_0_it_is_the_local_only_model_whatever_is_received(cases):
             np.testing.assert_allclose(personal[name], value, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.long
 def test_the_stronger_the_term_the_nearer_it_is_to_the_received_model(cases):
     def after(strength):
         ditto = trainer(cases, strength, local_steps=30, learning_rate=0.05)

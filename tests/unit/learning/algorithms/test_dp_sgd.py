@@ -235,6 +235,7 @@ def test_only_the_trainable_weights_move(cases, changes, moved):
     assert {name for name in start if not np.array_equal(result.weights[name], start[name])} == moved
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("changes", "rounds", "patients", "delta"),
     [
@@ -255,6 +256,7 @@ def test_the_plan_keeps_the_promise_over_all_rounds(changes, rounds, patients, d
     assert settings.promise().epsilon == settings.target_epsilon
 
 
+@pytest.mark.long
 def test_more_patients_need_less_noise():
     settings, job = DpSgdAlgorithmSettings(), learning(local_steps=20, batch_size=8)
     noise = [settings.privacy_plan(job, 10, n).each_round[0].noise_multiplier for n in (10, 500)]

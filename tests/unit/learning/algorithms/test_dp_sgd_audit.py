@@ -100,6 +100,7 @@ def test_the_audit_finds_that_the_noise_is_missing(audit, monkeypatch):
     assert bound > epsilon
 
 
+@pytest.mark.long
 def test_the_audit_finds_that_gradients_are_not_clipped(audit, monkeypatch):
     def add(self, gradients):
         flat = torch.cat([one.reshape(-1) for one in gradients]).double()

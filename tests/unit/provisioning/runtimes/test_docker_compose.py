@@ -65,6 +65,7 @@ def write(folder: Path, **settings: Any) -> Path:
     return folder
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("name", [SERVER, "north", "south", "clinic"])
 def test_every_kit_has_compose_files_that_the_schema_accepts(kits: Path, name: str) -> None:
     files = list((kits / name).glob("compose*.yaml"))
@@ -74,6 +75,7 @@ def test_every_kit_has_compose_files_that_the_schema_accepts(kits: Path, name: s
         load(file)
 
 
+@pytest.mark.long
 def test_the_schema_rejects_what_compose_does_not_know(kits: Path) -> None:
     content = load(kits / "north" / COMPOSE_FILE)
     wrong = copy.deepcopy(content)
@@ -83,6 +85,7 @@ def test_the_schema_rejects_what_compose_does_not_know(kits: Path) -> None:
         jsonschema.validate(wrong, SCHEMA)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", [SERVER, "north"])
 def test_a_container_has_no_rights_and_survives(kits: Path, name: str) -> None:
     found = service(kits / name)
@@ -127,6 +130,7 @@ def test_a_hospitals_data_can_only_be_read_and_lies_where_its_settings_say(kits:
     assert default["source"] == "/data/brain_tumor/brats"
 
 
+@pytest.mark.long
 def test_gpus_are_an_option_and_on_where_a_hospital_offers_some(kits: Path) -> None:
     def devices(name: str) -> Any:
         site = load(kits / name / GPU_FILE)["services"]["site"]
@@ -147,6 +151,7 @@ def test_every_variable_can_be_set_in_the_env_file(kits: Path) -> None:
         assert named == said
 
 
+@pytest.mark.long
 def test_folders_outside_the_kit_are_mounted_under_their_own_paths(tmp_path: Path) -> None:
     kit = write(
         tmp_path, cache_dir="/scratch/cache", state_dir="/var/lib/site", patients_file="/srv/patients.csv"
@@ -164,6 +169,7 @@ def test_what_lies_in_the_kit_or_in_the_dataset_needs_no_mount_of_its_own(tmp_pa
     assert set(targets(service(kit))) == {"/kit", "/kit/startup", "/kit/local", "/data/brats"}
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("dataset", ["/data/MRI of 2024", "/data/a: b", "/data/$HOME", "/data/ü#1", "cases"])
 def test_any_folder_can_be_a_dataset(tmp_path: Path, dataset: str) -> None:
     mount = targets(service(write(tmp_path, dataset=dataset)))[str(Path("/kit") / dataset)]
@@ -171,6 +177,7 @@ def test_any_folder_can_be_a_dataset(tmp_path: Path, dataset: str) -> None:
     assert mount["source"] == (dataset if dataset.startswith("/") else f"./{dataset}")
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", ["north", "North_2", "server.example", "1st-site"])
 def test_a_kits_name_becomes_a_projects(tmp_path: Path, name: str) -> None:
     write_compose_files(tmp_path, name, kind="server", ports=[8002])

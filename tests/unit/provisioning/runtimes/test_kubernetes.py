@@ -49,6 +49,7 @@ def pods_of(kit):
     return pods
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_manifest_is_valid(kit, version):
     for document in documents(kit).values():
@@ -78,6 +79,7 @@ def test_no_name_is_there_twice(kit):
     assert len(documents(kit)) == sum(1 for path in files for _ in yaml.safe_load_all(path.read_text()))
 
 
+@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize(
     ("where", "key", "value"),
     [

@@ -141,6 +141,7 @@ def pod(request, launch, cluster):
     return cluster.pod()
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_pod_is_valid(pod, version):
     validate(pod, version)

@@ -62,6 +62,7 @@ def test_few_patients_are_cautioned():
     assert "1 patient: below 5 there are no intervals and no quantiles." in text
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("patients", [1, 2, 4])
 def test_a_few_patients_have_no_quantiles(patients):
     text = html(TUMORS, tumors(**dict(zip("ABCD"[:patients], (0.91, 0.52, 0.33, 0.84), strict=False))))
@@ -80,6 +81,7 @@ def test_every_region_has_every_metric_and_definitions_follow():
     assert "Share of both surfaces' area that lies within 1 mm" in text
 
 
+@pytest.mark.long
 def test_the_worst_cases_are_named_for_the_hospital():
     text = page(TUMORS, {**FIVE, **tumors(F=0.1, G=0.95)})
     worst = text.partition("Look at these first")[2].partition("How to read")[0]

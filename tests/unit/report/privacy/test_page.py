@@ -32,6 +32,7 @@ def words(html):
     return read_text(re.sub(r"(?s)<style>.*?</style>", "", html))
 
 
+@pytest.mark.quick_cases(9)
 @pytest.mark.parametrize("job", CATALOG)
 @pytest.mark.parametrize("decided", [HOSPITAL, SiteFacts()], ids=["kit", "defaults"])
 def test_every_entry_of_the_statement_is_on_the_page(job, decided):
@@ -49,6 +50,7 @@ def test_every_entry_of_the_statement_is_on_the_page(job, decided):
     assert not re.search(r"(src|href)=", html)
 
 
+@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize("job", CATALOG)
 def test_no_page_calls_anything_anonymous_or_gives_advice(job):
     text = words(render_privacy(page_of(job))).lower()
@@ -58,6 +60,7 @@ def test_no_page_calls_anything_anonymous_or_gives_advice(job):
     assert "compliant" not in text
 
 
+@pytest.mark.usefixtures("without_drawings")
 def test_json_is_read_back_as_the_same_statement(tmp_path):
     page = write_privacy(tmp_path / "privacy", page_of())
     assert page.name == "privacy.html"

@@ -71,6 +71,7 @@ def test_a_count_that_did_not_leave_its_hospital_is_shown_as_such():
     )
 
 
+@pytest.mark.long
 def test_a_hospital_that_declined_stands_in_the_table_without_a_number():
     one = record(SITES, missing={"west": "its disk is away"})
     one.sites["west"] = SiteAnswer(min_count=3, reason="its disk is away")
@@ -87,6 +88,7 @@ def test_names_and_reasons_from_elsewhere_are_escaped():
     assert "<script" not in html
 
 
+@pytest.mark.long
 def test_titles_that_matplotlib_would_read_as_mathematics_are_drawn():
     one = record(SITES)
     for feature in one.features.values():

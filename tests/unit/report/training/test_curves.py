@@ -20,6 +20,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return drawn(federation(rounds=3), tmp_path_factory.mktemp("curves") / "curves.png")
 
 
+@pytest.mark.long
 def test_the_same_study_gives_the_same_picture(usual: bytes, tmp_path: Path) -> None:
     assert drawn(federation(rounds=3), tmp_path / "curves.png") == usual
 
@@ -30,6 +31,7 @@ def test_every_round_s_scores_are_drawn(usual: bytes, tmp_path: Path) -> None:
     assert drawn(record, tmp_path / "curves.png") != usual
 
 
+@pytest.mark.long
 def test_every_hospital_s_loss_is_drawn(usual: bytes, tmp_path: Path) -> None:
     record = federation(rounds=3)
     record.rounds[0].sites["aster"] = site_round("aster", loss=0.7)

@@ -35,11 +35,13 @@ def test_it_is_one_page_without_anything_active_and_without_a_trace_of_this_mach
     assert b"study report" in pdf
 
 
+@pytest.mark.long
 def test_the_same_study_is_the_same_file() -> None:
     report = compared(aster=0.05, birch=0.0, cedar=-0.03)
     assert render_summary(report) == render_summary(report)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hospitals", [pytest.param(1, marks=pytest.mark.long), 60])
 def test_any_number_of_hospitals_fits_on_the_page(hospitals: int, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, float]] = []
@@ -63,6 +65,7 @@ def test_any_number_of_hospitals_fits_on_the_page(hospitals: int, monkeypatch: p
     assert "not for clinical use" in text
 
 
+@pytest.mark.long
 def test_a_run_without_a_model_has_a_page_too() -> None:
     failed = federation(1, status="failed", reason="few", final_scores={}, final_sites={}, best_round=None)
     failed.rounds.clear()

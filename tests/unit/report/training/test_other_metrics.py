@@ -139,6 +139,7 @@ def test_counts_are_whole_bounded_and_of_the_cases_that_the_site_has(
         read_scores({**FINAL["aster"], **change}, GRADING, final=True, cases=cases)
 
 
+@pytest.mark.long
 def test_where_less_is_better_less_is_a_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site_combiner, "get_task", lambda name: task(AGES))
     years = {"aster": 4.0, "birch": 6.0, "cedar": 5.0, "dahlia": 9.0}

@@ -43,6 +43,7 @@ def test_a_figure_runs_and_loads_nothing_and_says_what_it_shows(figures: Path, n
     assert title.text
 
 
+@pytest.mark.long
 def test_the_same_study_is_the_same_file(figures: Path, tmp_path: Path) -> None:
     write_figures(tmp_path, compared(aster=0.05, birch=0.0, cedar=-0.03))
     for path in figures.iterdir():
@@ -75,6 +76,7 @@ def test_a_name_of_another_is_only_text(tmp_path: Path) -> None:
     assert hostile in " ".join(root.itertext())
 
 
+@pytest.mark.long
 def test_a_figure_of_an_earlier_report_does_not_stay(tmp_path: Path) -> None:
     write_figures(tmp_path, summarize_study(federation(), baselines=baselines(), seconds={}))
     assert (tmp_path / "figures/gain.svg").exists()

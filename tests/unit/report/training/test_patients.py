@@ -1,15 +1,17 @@
 import logging
 
+import numpy as np
 import pytest
 from tasks.segmentation.test_pictures import phantom
+from torch import nn
 
 from consilium.learning.model_file import save_model
-from consilium.learning.network_state import initial_weights
 from consilium.participant.site_data import SiteData
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, pick_patient
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
+from consilium.tasks.segmentation import networks
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from report.study import SECONDS, federation
 
@@ -17,8 +19,13 @@ LEARNING = BrainTumorSettings(patch_voxels=32)
 
 
 @pytest.fixture
-def model(tmp_path):
-    save_model(tmp_path / "model", initial_weights(get_task(LEARNING.task), LEARNING, seed=0), {})
+def model(tmp_path, monkeypatch):
+    """A network of one layer that finds no tumor anywhere."""
+    monkeypatch.setitem(
+        networks.NETWORKS, LEARNING.network, lambda channels, regions: nn.Conv3d(channels, regions, 1)
+    )
+    weights = {"weight": np.zeros((3, 4, 1, 1, 1), np.float32), "bias": np.full(3, -20, np.float32)}
+    save_model(tmp_path / "model", weights, {})
     return tmp_path / "model"
 
 

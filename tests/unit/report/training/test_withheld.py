@@ -112,6 +112,7 @@ def test_losses_alone_that_are_withheld_leave_the_charts_of_scores() -> None:
     assert "Scores are of validation patients" in text
 
 
+@pytest.mark.long
 def test_what_left_in_sums_only_is_shown_as_sums_and_said_to_be_withheld_of_each() -> None:
     record = summed_federation()
     report = summarize_study(record, baselines=None, seconds={})
@@ -176,6 +177,7 @@ def written_on_pdf(record: FederationRecord, monkeypatch: pytest.MonkeyPatch) ->
     return " ".join(lines)
 
 
+@pytest.mark.long
 def test_page_and_pdf_state_what_the_job_promised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert PROMISE in read_text(rendered(private_federation()))
     written = written_on_pdf(private_federation(), monkeypatch)

@@ -54,6 +54,7 @@ def test_flips_happen_along_every_axis(tmp_path):
     assert len(directions) == 8
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_the_asked_share_of_patches_holds_the_tumor(tmp_path, share):
     label = np.zeros((64, 64, 64), np.uint8)

@@ -107,6 +107,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> NDArray[Any]:
     return drawn(phantom(folder / "case"), truth(), folder / "picture.png")
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("column", [1, 2], ids=["reference", "model"])
 def test_the_patient_s_right_is_on_the_left_and_the_front_on_top(picture: NDArray[Any], column: int) -> None:
     part = panel(picture, 0, column)
@@ -138,6 +139,7 @@ def test_the_picture_shows_what_the_model_found(picture: NDArray[Any], tmp_path:
     assert colored(panel(missed, 0, 1)).any()
 
 
+@pytest.mark.long
 def test_on_paper_the_background_is_white_and_the_anatomy_the_same(tmp_path: Path) -> None:
     case = phantom(tmp_path / "case")
     render_patient(
@@ -155,6 +157,7 @@ def test_on_paper_the_background_is_white_and_the_anatomy_the_same(tmp_path: Pat
     assert colored(part).sum() > 200
 
 
+@pytest.mark.long
 def test_without_a_reference_the_prediction_chooses_the_slice_and_no_panel_is_empty(tmp_path: Path) -> None:
     shown = drawn(phantom(tmp_path / "case", reference=False), truth(), tmp_path / "picture.png")
     colors = [colored(panel(shown, 0, column, columns=3)).sum() > 500 for column in range(3)]
@@ -180,6 +183,7 @@ def test_a_prediction_on_another_grid_is_rejected(tmp_path: Path) -> None:
         drawn(case, truth()[..., :-1], tmp_path / "picture.png")
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("inputs", [("t1", "t2"), ("ct",), BrainTumor.inputs])
 def test_what_the_task_has_not_is_not_missed(tmp_path: Path, inputs: tuple[str, ...]) -> None:
     case = phantom(tmp_path / "case")
@@ -190,6 +194,7 @@ def test_what_the_task_has_not_is_not_missed(tmp_path: Path, inputs: tuple[str, 
     assert presentation.content.startswith(f"{expected} slices of {{patient}}")
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_an_image_of_one_value_is_drawn(tmp_path: Path, value: float) -> None:
     case = phantom(tmp_path / "case", value=value)

@@ -35,6 +35,7 @@ def test_every_choice_has_a_reason_with_the_numbers_that_it_comes_from():
     assert lines[3].startswith("each image to zero mean")
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("spacing", "gpu_gib", "chosen"),
     [
@@ -56,6 +57,7 @@ def test_a_large_gpu_takes_the_whole_head():
     assert learning.batch_size > 2
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("gpu_gib", [4, 12, 24, 80])
 @pytest.mark.parametrize("job", ["brain_tumor_fedavg", "brain_tumor_fedavg_gpu"])
 def test_what_is_proposed_is_estimated_to_fit(gpu_gib, job):
@@ -71,6 +73,7 @@ def test_a_larger_gpu_never_gets_a_smaller_step():
     assert voxels[0] < voxels[-1]
 
 
+@pytest.mark.long
 def test_few_patients_keep_the_batch_small():
     assert plan(gpu_gib=80, patients=4).batch_size == 2
     many = plan(gpu_gib=80, patients=200)

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ from consilium.tasks.brain_tumor.synthetic import (
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two healthy patients of one of the demo's scanners and one of each other, at 3 mm."""
+    return _healthy_patients(tmp_path_factory.getbasetemp())
+
+
+@cache
+def _healthy_patients(folder: Path) -> dict[str, Path]:
+    """Make them once for all folders that import the fixture: each of them would have its own."""
     hospitals = tuple(
         one.model_copy(
             update={
@@ -32,7 +39,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for one in DEMO_COHORT.hospitals
     )
     spec = CohortSpec(hospitals=hospitals, grid=VoxelGrid(shape=(62, 72, 55), spacing_mm=3.5), seed=5)
-    return make_cohort(spec, tmp_path_factory.mktemp("archive")).hospitals
+    return make_cohort(spec, folder / "healthy patients").hospitals
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def test_a_copy_with_other_intensities_is_left_out_and_its_original_used(two_pat
     assert CASE in copy.detail
 
 
+@pytest.mark.long
 def test_of_three_copies_one_is_used(two_patients, check):
     shutil.rmtree(two_patients / OTHER)
     shutil.copytree(two_patients / CASE, two_patients / OTHER)
@@ -62,6 +63,7 @@ def test_of_three_copies_one_is_used(two_patients, check):
     assert len(findings(checked, "duplicate_examination")) == 2
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("what", ["turned", "resampled"])
 def test_a_copy_that_was_moved_or_resampled_is_a_warning_at_both(two_patients, check, what):
     (change,) = (one for one in damages() if one.name == f"the examination {what} under another id")

@@ -36,6 +36,7 @@ def one_of_each_code_first():
         seen |= damage.codes
 
 
+@pytest.mark.quick_cases(11)
 @pytest.mark.parametrize("damage", one_of_each_code_first())
 def test_a_damage_is_found_and_its_neighbor_stays_healthy(damage, two_patients, check):
     damage.apply(two_patients, CASE, OTHER)
@@ -81,6 +82,7 @@ def test_there_are_enough_kinds_of_damage():
     assert len({damage.name for damage in damages()}) >= 40
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("scanner", ["aster", "birch", "cedar", "dahlia"])
 def test_healthy_patients_of_every_scanner_raise_no_alarm(archive, check, scanner):
     checked = check(archive[scanner])
@@ -105,12 +107,14 @@ def test_tumors_that_do_not_enhance_raise_no_alarm(tmp_path, check):
         }
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("tissue", [1, 2])
 def test_enhancing_tumor_under_another_number_is_seen_in_the_images(two_patients, check, tissue):
     _relabel(two_patients, lambda label, images: np.where(label == 4, tissue, label))
     assert "label_values_swapped" in codes_of(check(two_patients), CASE)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("share", "severity"), [(0.2, None), (0.4, Severity.WARNING), (0.95, Severity.ERROR)], ids=str
 )
@@ -142,6 +146,7 @@ def test_a_label_that_fills_a_small_cut_out_of_a_brain_leaves_no_case_out(two_pa
     assert [one.severity for one in found] == [Severity.WARNING]
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("share", "code", "severity"),
     [
@@ -162,6 +167,7 @@ def test_an_image_with_little_contrast_is_looked_at_and_used(two_patients, check
     assert "constant_image" not in {name for name, _ in found}
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("missing", ["t2", "flair"])
 def test_the_label_of_an_incomplete_case_is_held_against_what_is_there(two_patients, check, missing):
     """Thresholds of a sum of two images would call a third of labels wrong where one is missing."""

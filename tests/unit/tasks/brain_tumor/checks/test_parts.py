@@ -37,6 +37,7 @@ def test_each_missing_image_is_named(two_patients, check):
     assert [problem.code.value for problem in checked.cohort.problems] == ["missing_image"]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("name", "code"),
     [
@@ -61,6 +62,7 @@ def test_where_an_image_is_missing_the_others_are_looked_at(name, code, two_pati
     assert code in found or (code == "label_shifted" and "label_outside_brain" in found)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "name", ["other shape", "other position", "NaN", "half a file", "4D", "half a label"]
 )

@@ -45,6 +45,7 @@ def test_two_workers_make_what_one_makes(tmp_path: Path, one_of_each: CohortSpec
     assert _payloads(tmp_path / "alone") == _payloads(tmp_path / "both")
 
 
+@pytest.mark.long
 def test_a_complete_cohort_is_left_alone(tmp_path: Path, two_cases: CohortSpec) -> None:
     make_cohort(two_cases, tmp_path)
     before = _contents(tmp_path)
@@ -87,6 +88,7 @@ def test_a_foreign_folder_is_rejected_and_untouched(tmp_path: Path, two_cases: C
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.long
 def test_another_cohorts_folder_is_rejected(tmp_path: Path, two_cases: CohortSpec) -> None:
     make_cohort(two_cases, tmp_path)
     with pytest.raises(ConfigurationError, match="another specification"):

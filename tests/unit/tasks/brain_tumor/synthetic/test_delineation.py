@@ -33,6 +33,7 @@ def test_neither_the_core_changes_nor_is_anything_drawn_outside_of_the_images(ma
     assert (moved > 0).any(where=~ball(9)) == (margin_mm > 0)
 
 
+@pytest.mark.long
 def test_another_style_changes_a_hospital_s_labels_and_no_image(atlas: Atlas) -> None:
     plain = HospitalSpec(name="elder", layout=CaseLayout.BRATS_2021, cases=1)
     wide = plain.model_copy(update={"label_margin_mm": 3.0})

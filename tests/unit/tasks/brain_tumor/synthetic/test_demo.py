@@ -48,6 +48,7 @@ def test_every_hospital_tests_on_enough_patients_and_they_train_on_unequal_numbe
     assert min(evaluated.values()) >= FEW_PATIENTS
 
 
+@pytest.mark.long
 def test_patients_of_the_demo_are_those_that_figures_were_measured_on(atlas: Atlas) -> None:
     """A new property of patients must not change the random numbers of the others; rounding may."""
     expected = {

@@ -27,6 +27,7 @@ def _median(image: np.ndarray, where: np.ndarray) -> float:
     return float(np.median(image[where]))
 
 
+@pytest.mark.long
 def test_shares_of_a_specimen_fill_the_brain(imaged) -> None:
     for head, _, _, specimen in imaged:
         total = sum(specimen.shares.values())

@@ -28,6 +28,7 @@ def test_same_seed_makes_the_same_bytes(atlas: Atlas, first_patients: dict[str, 
         assert image.tobytes() == known.images[modality].tobytes()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(("index", "seed"), [(1, 3), (0, 4)], ids=["another patient", "another seed"])
 def test_others_differ(atlas: Atlas, first_patients: dict[str, Patient], index: int, seed: int) -> None:
     other = make_patient(atlas, COARSE, ASTER, index, seed)
@@ -78,6 +79,7 @@ def test_thick_slices_blur_along_z_only(first_patients: dict[str, Patient]) -> N
     assert ratio["dahlia"] < 0.9 * ratio["aster"], ratio
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("share", "expected"),
     [(0.5, [1]), *(pytest.param(*one, marks=pytest.mark.long) for one in ((0.0, []), (0.7, [1, 2])))],

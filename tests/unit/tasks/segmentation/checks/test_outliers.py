@@ -38,6 +38,7 @@ def findings_of(checked, code):
     return [one for one in checked.findings if one.code.value == code]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     "damage",
     [STRAY, HOT, *(pytest.param(one, marks=pytest.mark.long) for one in MORE_HOT)],
@@ -88,6 +89,7 @@ def scaled(axis, factor):
     return edit
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("factor", [0, 3])
 def test_a_slice_that_is_blank_or_brighter_is_found(axis, factor, two_patients, check):

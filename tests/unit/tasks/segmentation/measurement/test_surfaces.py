@@ -14,6 +14,7 @@ def tensors(*masks):
     return [torch.from_numpy(mask)[None, None].float() for mask in masks]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_hd95_is_that_of_monai(spacing):
     assert len(PAIRS) >= 10
@@ -25,6 +26,7 @@ def test_hd95_is_that_of_monai(spacing):
         assert found == pytest.approx(float(expected), abs=1e-4, rel=1e-5)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("tolerance", [1.0, 2.0])
 def test_surface_dice_is_that_of_monai(spacing, tolerance):
@@ -40,6 +42,7 @@ def test_surface_dice_is_that_of_monai(spacing, tolerance):
         assert found == pytest.approx(float(expected), abs=1e-5)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_both_are_those_of_the_library_of_their_authors(spacing):
     library = pytest.importorskip("surface_distance", reason="the extra `dev` has surface-distance")

@@ -123,6 +123,7 @@ def outcome(path):
     return None
 
 
+@pytest.mark.quick_cases(25)
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"nifti{field[0]}-{field[1]}")
 def test_no_field_of_a_header_raises_anything_but_a_code(tmp_path, field):
