@@ -48,7 +48,7 @@ class FinalEvaluation:
             run.note_scores(rounds)
         restored = run.restore_before(rounds)
         weights = weights if restored is None else restored
-        run.select_best(kept_round(run.record, rounds), weights)
+        run.select_best(rounds, weights)
         return weights
 
     def _validate_in_sum(self, weights: Weights) -> None:

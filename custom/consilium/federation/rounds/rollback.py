@@ -13,8 +13,9 @@ _ALGORITHM = "algorithm"
 class Rollback:
     """Keeps the model before the last round until the sites have evaluated the new one.
 
-    A round's model is evaluated with the next round's task. If it is worse, that next round is repeated from
-    the model before; a round is repeated so at most once, and every job ends.
+    A round's model is evaluated with the next round's task, or with a later one if no scores came with that.
+    If it is worse, that round is repeated from the model before; a round is repeated so at most once, and
+    every job ends.
 
     A model is dropped only if more than half of the sites find it worse by more than the margin, each
     compared with itself; see `PairedDifference`. So one site's scores, false or true, drop no model where two
@@ -66,27 +67,30 @@ class Rollback:
             sets = split_sets(state.arrays, (_ALGORITHM,))
             self.keep(sets[MODEL], DurableState(state.values[_ALGORITHM], sets.get(_ALGORITHM, {})))
 
-    def evaluate(self, record: FederationRecord, number: int) -> tuple[Weights, str] | None:
-        """Restore the model before a round if the round's own is worse.
+    def evaluate(self, record: FederationRecord, index: int) -> tuple[Weights, str] | None:
+        """Restore the model before the last one that counts, if that one is worse.
 
-        A round may be evaluated several times, as more scores of its model come with another attempt.
+        A model may be evaluated several times, as more scores of it come with another attempt at the round,
+        or with a later one: where a round counted without an update, the model before it is still the last.
 
         Args:
-            record: Of the job, with the scores of the round's model.
-            number: The round that made the model, which is the index of the round to repeat.
+            record: Of the job, with the model's scores.
+            index: The round, from 0, that is repeated with the restored model.
 
         Returns:
-            The model restored, and why; None if the round's own stays.
+            The model restored, and why; None if the last one stays.
         """
-        if self._margin is None or self._before is None or record.rounds[number - 1].rolled_back is not None:
+        number = kept_round(record, index)
+        if self._margin is None or self._before is None or not number:
             return None
         before = kept_round(record, number - 1)
         difference = paired_difference(record, number, before)
         if difference is None or difference.upper_median >= -self._margin:
             return None
-        self._restored, metrics = (number, self._before), record.metrics
+        self._restored, metrics = (index, self._before), record.metrics
+        self._before = None  # of the model restored, no other is kept to compare it with
         model = f"that of round {before}" if before else "the initial one"
-        return self._before, (
+        return self._restored[1], (
             f"its model is at least {metrics.key_metric.text(-difference.upper_median)} worse than {model} "
             f"in {metrics.key_name} at more than half of {difference.basis}, and rollback_margin is "
             f"{self._margin:g}; {model} was restored"

@@ -267,21 +267,34 @@ class TrainingRun:
             mean = f"{record.metrics.key_name} {fmean(scored.values()):.4f}"
             self.controller.info(f"model of round {number}: {mean} over {name_scorers(scored)}")
 
-    def select_best(self, number: int, weights: Weights) -> None:
-        """Make a round's model the best if it is better; its evaluation is complete."""
-        self.record.excluded = self.plan.rejections.excluded
-        self.best.consider(self.record, number, weights)
+    def select_best(self, index: int, weights: Weights) -> None:
+        """Make the model that a round started from the best if it is better; its evaluation is complete.
 
-    def restore_before(self, number: int) -> Weights | None:
-        """Drop a round's model if it is worse than the one before; returns that one, or None."""
-        restored = self.plan.rollback.evaluate(self.record, number)
+        Args:
+            index: The round, from 0.
+            weights: That model: the last one before the round that was not dropped.
+        """
+        self.record.excluded = self.plan.rejections.excluded
+        self.best.consider(self.record, kept_round(self.record, index), weights)
+
+    def restore_before(self, index: int) -> Weights | None:
+        """Drop the model that a round started from if it is worse than the one before.
+
+        Args:
+            index: The round, from 0.
+
+        Returns:
+            The one before, where it is worse.
+        """
+        number = kept_round(self.record, index)
+        restored = self.plan.rollback.evaluate(self.record, index)
         if restored is None:
             return None
         weights, reason = restored
         self.controller.warning(f"round {number}: {reason}")
         self.record.rounds[number - 1].rolled_back = reason
         self.plan.algorithm.restore(self.plan.rollback.algorithm_before)
-        self.publish(weights, kept_round(self.record, number))
+        self.publish(weights, kept_round(self.record, index))
         return weights
 
     @property

@@ -10,7 +10,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.errors import ConfigurationError, SiteRefusal
+from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.federation.algorithms import secagg_fedavg as server_part
 from consilium.federation.message_names import (
     ANSWER_META,
@@ -24,6 +24,7 @@ from consilium.federation.message_names import (
 )
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.site.replies import hide_summed
+from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.algorithms import parse_algorithm, site_dialogue
 from consilium.learning.algorithms.dialogue import SitePlace, UpdateOrigin
 from consilium.learning.algorithms.secagg_plan import (
@@ -451,6 +452,33 @@ def test_a_site_that_drops_out_of_a_round_that_is_repeated_ends_no_job(run, site
     assert "helped to open another sum or mean of this round before" in record.rounds[1].rolled_back
     assert trainings == [0, 1, 1, 2]
     assert record.rounds[2].summed.sites == 4
+
+
+@pytest.mark.parametrize(("dice", "kept"), [(0.1, 0), (0.9, 1)], ids=["worse", "better"])
+def test_a_model_whose_scores_a_skipped_round_hid_is_dropped_or_the_best_a_round_later(
+    run, sites, monkeypatch, dice, kept
+):
+    """The scores of round 1's model come with the sum of round 3, as that of round 2 is not opened."""
+    hospitals = sites(options=STEPS, dice=lambda value: {0: 0.5}.get(round(value, 3), dice))
+    combine = server_part.ServerSecAggFedAvg.combine
+
+    def combine_not_in_round_2(self):
+        if len(hospitals["east"].sent) == 2:
+            raise RejectedUpdate("a site was lost", code=RefusalCode.ROUND_OPENED)
+        return combine(self)
+
+    monkeypatch.setattr(server_part.ServerSecAggFedAvg, "combine", combine_not_in_round_2)
+    monkeypatch.setattr(server_part.ServerSecAggFedAvg, "summed", property(_summed_not_in_round_2(hospitals)))
+    record, _ = run(hospitals, rollback_margin=0.05, rounds=3)
+    assert record.status == "finished", record.reason
+    assert "a site was lost" in record.rounds[1].rolled_back
+    assert bool(record.rounds[0].rolled_back) is (not kept)
+    assert record.best_round == (1 if kept else None)
+
+
+def _summed_not_in_round_2(hospitals):
+    summed = server_part.ServerSecAggFedAvg.summed.fget
+    return lambda self: None if len(hospitals["east"].sent) == 2 else summed(self)
 
 
 def test_the_server_keeps_no_update(run, sites, tmp_path):

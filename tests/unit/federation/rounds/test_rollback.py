@@ -115,7 +115,19 @@ def test_the_comparison_is_with_the_last_model_that_was_kept():
     for one in record.rounds[:-1]:
         one.rolled_back = "worse"
     record.initial_scores = record.rounds[1].scores
+    rollback.keep(GOOD)
     assert "the initial one was restored" in rollback.evaluate(record, ROUND)[1]
+
+
+def test_a_model_that_a_round_without_an_update_follows_is_evaluated_all_the_same():
+    """With sums, scores come with the update only: a site that has a round skipped hides no bad model."""
+    record = record_of(dict.fromkeys(BEFORE, 0.0), {})
+    record.rounds[-3].scores = {site: {"dice": dice} for site, dice in BEFORE.items()}
+    record.rounds[-1].rolled_back = "its sum could not be opened"
+    rollback = Rollback(0.1)
+    rollback.keep(GOOD)
+    assert "worse than that of round 3" in rollback.evaluate(record, ROUND)[1]
+    assert rollback.start(ROUND, BAD) is GOOD
 
 
 def test_nothing_goes_back_without_a_margin():
