@@ -55,6 +55,7 @@ class RoundStart:
         job: The job's id.
         attempt: Which attempt at the round it is, from 1.
         trainers: The connected sites that train and are not excluded, by name.
+        known_trainers: The same with those that are not connected now.
     """
 
     index: int
@@ -63,6 +64,7 @@ class RoundStart:
     job: str = ""
     attempt: int = 1
     trainers: tuple[str, ...] = ()
+    known_trainers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

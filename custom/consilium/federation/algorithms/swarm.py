@@ -6,17 +6,16 @@ the model, scores, selection and report as in any other job. What it costs and e
 with the turn sees, is said in `consilium.learning.algorithms.swarm`.
 
 A hospital with the turn that sends a false mean decides the model of that round. The mean's form is checked,
-its length is compared with that of the others' last turns (`screening.max_norm_ratio`), and a model that
-makes the scores worse is dropped (`rollback_margin`).
+its length is compared with that of the last turns (`screening.max_norm_ratio`, see `TurnPaces`), and a model
+that makes the scores worse is dropped (`rollback_margin`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import median
-from typing import Final
 
 from consilium.aggregation.rules import AggregationSettings
+from consilium.aggregation.turns import TurnPaces
 from consilium.errors import ConsiliumError, RefusalCode
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
 from consilium.federation.algorithms.protocol_rounds import (
@@ -36,11 +35,9 @@ from consilium.federation.updates.sealed_updates import Acceptances, CombinedUpd
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.algorithms.sealed_plan import ACCEPT, COMBINE, SEALED, RoundAnnouncement, digest_model
 from consilium.learning.algorithms.secagg_plan import ADVERTISE, CONFIRM, digest_training
+from consilium.learning.weights import Weights
 from consilium.sealed.server_session import SealedServer
 from consilium.secagg.messages import Advertisement, Confirmation, SumContext
-
-_FEWEST_TURNS: Final = 2
-"""Of other hospitals, that a combined update's length is compared with."""
 
 
 class ServerSwarm(ServerAlgorithm):
@@ -56,7 +53,8 @@ class ServerSwarm(ServerAlgorithm):
         self._acceptances: Acceptances | None = None
         self._updates: SealedUpdates | None = None
         self._aggregate: Aggregate | None = None
-        self._paces: dict[str, float] = {}
+        self._paces = TurnPaces(job.screening.settings.max_norm_ratio)
+        self._pace: tuple[str, float] | None = None
         self._confirmed: set[int] = set()
         self._opened_before = False
 
@@ -151,7 +149,7 @@ class ServerSwarm(ServerAlgorithm):
 
     def close(self) -> None:
         """Forget the attempt, but not which sites the next ones have to do without."""
-        self._aggregate = None
+        self._aggregate = self._pace = None
         if self._updates is not None:
             self._updates.close()
         session, accepted = self._session, self._acceptances
@@ -163,30 +161,32 @@ class ServerSwarm(ServerAlgorithm):
             session.blame.spare_strangers(accepted.unknown, sites)
         pause_spared(self._pauses, session.blame, sites)
 
+    def step(self, weights: Weights, aggregate: Aggregate) -> Weights:
+        """Return the weights with the combined update, and remember how long that is."""
+        if self._pace is not None:
+            self._paces.keep(*self._pace)
+        return super().step(weights, aggregate)
+
     def state(self) -> DurableState:
         """Return how long the combined updates of each hospital's last turn were."""
-        return DurableState({"paces": dict(self._paces)})
+        return DurableState({"paces": self._paces.values})
 
     def restore(self, state: DurableState) -> None:
         """Continue from a `state`."""
-        self._paces = {str(site): float(pace) for site, pace in state.values["paces"].items()}
+        self._paces.restore(state.values["paces"])
 
     def _compare(self, turn: str, norm: float, index: int) -> None:
-        """Compare a combined update's length with those of the other hospitals' last turns.
-
-        With their median, so that no single one of three or more decides what the others' may be.
+        """Compare a combined update's length with those of the hospitals' last turns.
 
         Raises:
             RejectedUpdate: If it is far longer.
         """
         screening = self.job.screening
         steps = self.job.learning.steps_per_round(max(screening.prepared.values(), default=1))
-        pace, ratio = screening.pace(norm, steps, index), screening.settings.max_norm_ratio
-        others = [one for site, one in self._paces.items() if site != turn]
-        self._paces[turn] = pace
-        if ratio is not None and len(others) >= _FEWEST_TURNS and pace > ratio * median(others):
+        pace = screening.pace(norm, steps, index)
+        fault = self._paces.fault(turn, pace)
+        if fault is not None:
             raise RejectedUpdate(
-                f"the combined update of {turn} is {pace / median(others):.3g} times as long as those of the "
-                f"others' turns, and {ratio:g} times is the limit",
-                code=RefusalCode.ROUND_OPENED,
+                f"the combined update of {turn} is rejected: {fault}", code=RefusalCode.ROUND_OPENED
             )
+        self._pace = turn, pace

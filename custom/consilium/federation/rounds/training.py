@@ -13,6 +13,8 @@ from consilium.federation.algorithms.base import Question, RoundStart
 from consilium.federation.message_names import TRAIN
 from consilium.federation.rounds.failures import FailedJob, FailedRound
 from consilium.federation.rounds.run import TrainingRun
+from consilium.federation.rounds.steps import take_step
+from consilium.federation.rounds.trainers import known_trainers
 from consilium.federation.updates.intake import Aggregate
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.weights import MODEL, Weights
@@ -62,7 +64,7 @@ class TrainingRounds:
                 run.controller.warning(f"{reason}; the round is tried again in {seconds:g} s")
                 run.controller.pause(seconds)
                 run.stop_if_aborted(f"in round {index + 1}")
-        run.select_best(index, weights)
+        run.select_best(index, run.plan.rollback.start(index, weights))
         raise FailedJob(reason)
 
     def _attempt(self, index: int, weights: Weights, attempt: int) -> Weights:
@@ -80,7 +82,8 @@ class TrainingRounds:
         record = RoundRecord(number=index + 1, attempts=attempt, seconds=0.0, sites={})
         try:
             weights = self._ask_all(index, plan.rollback.start(index, weights), record)
-            aggregate = self._combine(record)
+            aggregate, remembered = self._combine(record), plan.algorithm.state()
+            made = take_step(plan.algorithm, weights, aggregate)
         except RejectedUpdate as error:
             run.record.rounds[index:] = [record]
             reason = self._why_no_other_attempt(error)
@@ -94,11 +97,11 @@ class TrainingRounds:
                 if plan.rejections.exclude(site, reason):
                     run.controller.warning(f"{site} takes no further part in training: {reason}")
         run.select_best(index, weights)
-        plan.rollback.keep(weights, plan.algorithm.state())
+        plan.rollback.keep(weights, remembered)
         run.announcements.announce_aggregate(index, aggregate.sets[MODEL], run.answers.combine(self._scores))
         record.seconds = time.monotonic() - started
         run.controller.event(AppEventType.ROUND_DONE)
-        return plan.algorithm.step(weights, aggregate)
+        return made
 
     def _why_no_other_attempt(self, error: RejectedUpdate) -> str | None:
         """Return why sites would not help with another sum or mean of the round; None if they may.
@@ -145,8 +148,12 @@ class TrainingRounds:
             RejectedUpdate: If the algorithm can't continue with the answers.
         """
         run, record.sites = self._run, {}
-        folder, trainers = run.folder / _UPDATES, self._trainers()
-        start = RoundStart(index, weights, folder, run.job, record.attempts, trainers)
+        exclusion, folder = run.plan.rejections.exclusion, run.folder / _UPDATES
+        known = [one for one in known_trainers(run.record, run.answers.sites) if exclusion(one) is None]
+        connected = {*run.controller.connected_sites()} & {*known}
+        start = RoundStart(
+            index, weights, folder, run.job, record.attempts, tuple(sorted(connected)), tuple(known)
+        )
         for question in run.plan.algorithm.questions(start):
             trains = question.task == TRAIN
             if question.turn is not None:
@@ -234,20 +241,14 @@ class TrainingRounds:
         """Check that the updates that were used make the job's quorum.
 
         Raises:
-            RejectedUpdate: If they don't.
+            RejectedUpdate: If they don't. Their sites confirmed this one combination of the round.
         """
         lack = self._run.plan.quorum.lack(aggregate.shares, self._run.answers.cases)
         if lack is not None:
-            raise RejectedUpdate(f"{counted(len(aggregate.shares), 'update')} could be used, {lack}")
-
-    def _trainers(self) -> tuple[str, ...]:
-        """Return the sites that train, of those that would be asked now."""
-        run = self._run
-        answered = (run.record.preparation, run.answers.sites)
-        roles = {site: one.report.role for sites in answered for site, one in sites.items() if one.report}
-        exclusion = run.plan.rejections.exclusion
-        connected = sorted(run.controller.connected_sites())
-        return tuple(site for site in connected if roles.get(site) == "trains" and exclusion(site) is None)
+            raise RejectedUpdate(
+                f"{counted(len(aggregate.shares), 'update')} could be used, {lack}",
+                code=RefusalCode.ROUND_OPENED,
+            )
 
     def _quorum_is_unreachable(self) -> bool:
         """Whether there would be no quorum even if all sites of the job were asked again."""
