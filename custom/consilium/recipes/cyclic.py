@@ -29,8 +29,9 @@ class CyclicSettings(TrainingSettings):
         default=0.1,
         gt=0,
         le=1,
-        description="Drop a round whose model's key metric is worse by more than this; null: never. The "
-        "defense against a hospital that spoils the model in its turn.",
+        description="Drop a round whose model's key metric is worse by more than this at more than half of "
+        "the sites; null: never. The defense against a hospital that spoils the model in its turn, if there "
+        "are more than two.",
     )
 
     @model_validator(mode="after")

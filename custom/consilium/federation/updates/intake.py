@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -161,13 +161,26 @@ class ScreenedAggregation:
         self._taken[site] = _Taken(report, norm, pace)
         return norm
 
+    @property
+    def paces(self) -> dict[str, float]:
+        """Length of each update that was taken, in terms of its learning rates, by site."""
+        return {site: one.pace for site, one in self._taken.items()}
+
     def screen(self) -> dict[str, str]:
         """Reject updates far longer than the others'; returns their sites with the reason."""
-        rejected = self._screening.outliers({site: one.pace for site, one in self._taken.items()})
-        for site in rejected:
+        rejected = self._screening.outliers(self.paces)
+        self.drop(rejected)
+        return rejected
+
+    def drop(self, sites: Iterable[str]) -> None:
+        """Remove updates that were taken.
+
+        Args:
+            sites: Whose they are.
+        """
+        for site in sites:
             self._spool.drop(site)
             del self._taken[site]
-        return rejected
 
     def result(self) -> Aggregate:
         """Return the aggregated sets, and each site's share in them.
@@ -192,7 +205,7 @@ class ScreenedAggregation:
                 aggregate[name] = rule.combine(shape, partial(self._read, name))
             if not np.isfinite(aggregate[name]).all():
                 raise RejectedUpdate("the aggregate is not finite, although every update was")
-        self._screening.accept({site: one.pace for site, one in self._taken.items()})
+        self._screening.accept(self.paces)
         return Aggregate(split_sets(aggregate, self._sets), rule.shares)
 
     def close(self) -> None:

@@ -21,10 +21,10 @@ UPDATE = {"w": np.array([0.1, 0.7], np.float32), "steps": np.array([2])}
 def ask(tmp_path):
     """The question of a round to these sites, and the server's half."""
 
-    def ask(index, attempt=1, trainers=SITES, **aggregation):
+    def ask(index, attempt=1, trainers=SITES, known=(), **aggregation):
         server = server_half({"name": "cyclic"}, aggregation=aggregation)
         server.begin(W)
-        start = RoundStart(index, W, tmp_path, attempt=attempt, trainers=trainers)
+        start = RoundStart(index, W, tmp_path, attempt=attempt, trainers=trainers, known_trainers=known)
         (question,) = server.questions(start)
         return server, question
 
@@ -50,6 +50,16 @@ def test_another_attempt_is_the_next_hospital_s_turn(ask):
 def test_hospitals_that_are_left_share_the_turns(ask):
     left = ("north", "west")
     assert [ask(index, trainers=left)[1].turn for index in range(4)] == ["north", "west"] * 2
+
+
+@pytest.mark.parametrize("gone", SITES)
+@pytest.mark.parametrize("when", range(3))
+def test_a_hospital_that_is_away_for_a_round_costs_no_other_its_turn(ask, gone, when):
+    turns = []
+    for index in range(3):
+        present = [site for site in SITES if (index, site) != (when, gone)]
+        turns.append(ask(index, trainers=present, known=SITES)[1].turn)
+    assert {*SITES} - {*turns} <= {gone}
 
 
 def test_without_a_hospital_that_trains_there_is_no_round(ask):

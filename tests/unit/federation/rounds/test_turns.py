@@ -5,6 +5,7 @@ import pytest
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.job_def import new_job_id
 from nvflare.apis.shareable import make_reply
+from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.message_names import QUESTION_META, REASON_HEADER, TRAIN
@@ -133,6 +134,37 @@ def test_a_much_longer_update_than_in_the_turns_before_is_rejected(run):
     assert turns(record) == ["north", "south", "north"]
     assert record.rounds[2].attempts == 2
     assert saved(engine)[0] == 3
+
+
+@pytest.mark.parametrize("names", ["ab", "abc", "abcd"])
+@pytest.mark.parametrize("step", [1e-9, 1e9])
+def test_no_hospital_s_length_has_the_others_rejected(run, names, step):
+    """An update that is hardly any, or is far too long, is no measure of what others may send."""
+    for place in range(len(names)):
+        sites = {
+            name: TakingTurns(name, step=step if name == names[place] else 1.0, dice=lambda w: 0.5)
+            for name in names
+        }
+        rounds = 3 * len(names)
+        record, _ = cycle(run, sites, rounds=rounds, screening={"max_norm_ratio": 50.0})
+        assert record.status == "finished", record.reason
+        honest = [name for name, one in sites.items() if one.step == 1.0]
+        given = {name: sum(one.sites[name].weight or 0 for one in record.rounds) for name in honest}
+        assert min(given.values()) >= 3, given
+
+
+def test_a_hospital_that_is_not_connected_in_a_round_costs_no_other_its_turn(run):
+    away = []
+
+    def leave(engine, controller, event, data):
+        if event == AppEventType.ROUND_STARTED:
+            away.append(engine.clients[:])
+            gone = {2: "north"}.get(len(away))
+            engine.clients = [one for one in away[0] if one.name != gone]
+
+    record, _ = cycle(run, federation(), rounds=3, on_event=leave)
+    assert turns(record) == ["north", "south", "west"]
+    assert "north" not in record.rounds[1].sites
 
 
 def test_min_sites_counts_the_hospitals_that_answered_and_could_train(run):
