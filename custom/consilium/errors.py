@@ -90,6 +90,7 @@ class RefusalCode(str, Enum):
     SECOND_START = "second_start"
     # A job ended:
     ROUND_DROPPED = "round_dropped"
+    NO_UPDATE = "no_update"
     JOB_ABORTED = "job_aborted"
     JOB_FAILED = "job_failed"
     JOB_SETTINGS = "job_settings"

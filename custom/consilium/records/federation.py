@@ -151,6 +151,7 @@ class RoundRecord(Record):
     turn: SiteLabel | None = Field(
         default=None, description="The only site that trained, as it was its turn; null where all did."
     )
+    missed_turns: BySite[SiteRound] = Field(default_factory=dict, description="Of attempts that failed.")
     sites: BySite[SiteRound]
     questions: Annotated[
         dict[Label, BySite[SiteRound]], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))

@@ -13,6 +13,7 @@ from consilium.records.job_record import JobRecord
 from consilium.records.progress import EndReason
 from consilium.records.readiness import ReadinessRecord, explain
 from consilium.records.statistics import StatisticsRecord
+from consilium.records.turns import list_missed_turns, sites_without_update
 
 _VALIDATION, _FINAL, _BEST = "last validation", "final evaluation", "evaluation of the best model"
 _AFTER_ROUNDS = {_VALIDATION: "validate", _FINAL: "test", _BEST: "test"}
@@ -26,8 +27,9 @@ class Outcome:
 
     Attributes:
         kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was
-            missing, rejected or not connected somewhere, or a round was dropped; `failure`: no evaluated
-            final model, or all rounds were dropped. Of a readiness check, `success`: every site can train, or
+            missing, rejected or not connected somewhere, a round was dropped, or a site that trains missed
+            its turn or has no update in the model; `failure`: no evaluated final model, or all rounds were
+            dropped. Of a readiness check, `success`: every site can train, or
             only evaluates as its hospital decided, and one would send scores; `failure`: none can train. Of a
             statistics job, `success`: every site is part of it; `failure`: the job failed. Of an evaluation,
             `success`: every site evaluated every model; `failure`: no site did.
@@ -71,6 +73,7 @@ def _training_outcome(record: FederationRecord) -> Outcome:
         )
         for (site, reason, code), missed in absences.items()
     ]
+    reasons += _turns_without_effect(record)
     if record.status != "finished":
         ended = record.reason or f"the record ends with status {record.status}"
         return Outcome("failure", (EndReason(text=ended, code=record.code), *reasons))
@@ -84,6 +87,26 @@ def _training_outcome(record: FederationRecord) -> Outcome:
         )
         return Outcome("failure", (nothing, *dropped, *reasons))
     return Outcome("partial" if dropped or reasons else "success", (*dropped, *reasons))
+
+
+def _turns_without_effect(record: FederationRecord) -> list[EndReason]:
+    """Say whose turns failed, and which sites train and have no part in the final model."""
+    missed = [
+        EndReason(
+            text=f"{_span([f'round {number}' for number in one.rounds])}: {one.site} missed its turn: "
+            f"{one.reason}",
+            code=one.code,
+            task="train",
+        )
+        for one in list_missed_turns(record)
+    ]
+    unused = [
+        EndReason(
+            text=f"no update of {site} is in the final model, although it trains", code=RefusalCode.NO_UPDATE
+        )
+        for site in sites_without_update(record)
+    ]
+    return [*missed, *unused]
 
 
 def _dropped_rounds(record: FederationRecord) -> list[EndReason]:

@@ -4,7 +4,8 @@ The model goes from hospital to hospital. With the n hospitals that ever said th
 update of round r (from 0) is that of hospital k = r mod n alone: `w <- w_k`, with w_k what it trained from w.
 One that is not connected is passed over, and attempt a of a round (from 1) takes the hospital a - 1 places
 further on, so that one that is lost or whose update is rejected costs an attempt, and never the job; the one
-after it then has a turn more, and the others keep theirs. Nothing but the record and the round decides, so a
+after it then has a turn more, and the others keep theirs. The record says whose turn failed, and a job with a
+hospital that had no turn that counts is a partial success. Nothing but the record and the round decides, so a
 resumed job continues the order.
 
 Unlike in the paper, and in FLARE's `CyclicController`, the server stays in between: all sites evaluate the

@@ -20,6 +20,7 @@ from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.federation import RoundRecord
 from consilium.records.texts import clean_text
+from consilium.records.turns import note_missed_turn
 
 _UPDATES = "updates"
 
@@ -79,12 +80,19 @@ class TrainingRounds:
         # FLARE's context keeps how a property was first set, and `prepare` has set these two already.
         run.controller.set_fl_context(FLModel(metrics={}, current_round=index, total_rounds=plan.rounds))
         run.controller.event(AppEventType.ROUND_STARTED)
-        record = RoundRecord(number=index + 1, attempts=attempt, seconds=0.0, sites={})
+        missed = run.record.rounds[index].missed_turns if attempt > 1 else {}
+        record = RoundRecord(
+            number=index + 1, attempts=attempt, seconds=0.0, sites={}, missed_turns=dict(missed)
+        )
         try:
             weights = self._ask_all(index, plan.rollback.start(index, weights), record)
             aggregate, remembered = self._combine(record), plan.algorithm.state()
             made = take_step(plan.algorithm, weights, aggregate)
+        except FailedRound as error:
+            note_missed_turn(record, str(error))
+            raise
         except RejectedUpdate as error:
+            note_missed_turn(record, str(error))
             run.record.rounds[index:] = [record]
             reason = self._why_no_other_attempt(error)
             if reason is None:

@@ -22,6 +22,7 @@ from consilium.records.model_comparison import (
     selection_gain,
 )
 from consilium.records.remedies import remedy_for
+from consilium.report.training.round_cautions import about_rounds
 from consilium.tasks import learning_caution
 
 _PREPARATION = "the preparation"
@@ -43,7 +44,7 @@ def list_cautions(federation: FederationRecord, *, compared: bool = False) -> li
         *_about_learning(federation),
         *_about_algorithm(federation, compared),
         *_about_best(federation),
-        *_about_rollbacks(federation),
+        *about_rounds(federation),
         *_about_absences(federation),
         *_about_local_only(federation),
         *_about_shares(federation),
@@ -139,11 +140,6 @@ def _compare(gain: float, federation: FederationRecord) -> str:
         return f"its {key.title} is no {higher} than the final model's"
     shown = key.text(gain) if gain >= smallest else f"less than {smallest:g}"
     return f"its {key.title} is {shown} {higher} than the final model's"
-
-
-def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:
-    dropped = (one for one in federation.rounds if one.rolled_back is not None)
-    yield from (f"Round {one.number} was dropped: {one.rolled_back}." for one in dropped)
 
 
 def _about_absences(federation: FederationRecord) -> Iterator[str]:

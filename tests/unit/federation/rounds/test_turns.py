@@ -8,8 +8,10 @@ from nvflare.apis.shareable import make_reply
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.errors import RefusalCode
 from consilium.federation.message_names import QUESTION_META, REASON_HEADER, TRAIN
 from consilium.records.outcome import determine_outcome
+from consilium.report.training.cautions import list_cautions
 from consilium.report.training.participation import Participation
 from federation.rehearsal import Site, outcomes, panics, saved
 
@@ -96,6 +98,93 @@ def test_a_hospital_that_misses_its_turn_costs_an_attempt_and_not_the_job(run, f
     assert [one.attempts for one in record.rounds] == [1, 2, 1]
     assert saved(engine)[0] == 3
     assert not panics(engine)
+
+
+REASONS = {
+    "declines": "out of memory",
+    "silent": "it had not answered when the round was closed",
+    "evaluates": "it sent no update",
+    "spoils": "its update is rejected: w is not finite",
+}
+
+
+@pytest.mark.parametrize(("fails", "reason"), REASONS.items())
+def test_a_job_that_learned_nothing_of_a_hospital_says_so_and_is_no_success(run, fails, reason):
+    record, _ = cycle(run, federation(south=fails), rounds=6)
+    assert record.status == "finished"
+    outcome = determine_outcome(record)
+    assert outcome.kind == "partial"
+    said = [str(one) for one in outcome.reasons]
+    assert f"rounds 2, 5: south missed its turn: {reason}" in said
+    assert "no update of south is in the final model, although it trains" in said
+    cautions = list_cautions(record)
+    assert any(one.startswith(f"south missed 2 turns, in rounds 2, 5: {reason}. ") for one in cautions)
+    assert any(one.startswith("No update of south is in the final model") for one in cautions)
+
+
+def test_a_turn_that_failed_once_is_named_although_the_hospital_had_others(run):
+    sites = {**federation(), "south": TakingTurns("south", "declines", when=[1])}
+    record, _ = cycle(run, sites, rounds=6)
+    outcome = determine_outcome(record)
+    assert outcome.kind == "partial"
+    assert [str(one) for one in outcome.reasons] == ["round 2: south missed its turn: out of memory"]
+
+
+def test_a_hospital_for_which_there_are_too_few_rounds_is_named(run):
+    record, _ = cycle(run, federation(), rounds=2)
+    assert record.status == "finished"
+    outcome = determine_outcome(record)
+    assert outcome.kind == "partial"
+    assert [str(one) for one in outcome.reasons] == [
+        "no update of west is in the final model, although it trains"
+    ]
+    assert outcome.reasons[0].code is RefusalCode.NO_UPDATE
+
+
+def test_a_hospital_whose_turns_were_all_dropped_is_named(run):
+    table = {0: 0.1, 1: 0.5, 2: 0.9}
+    sites = {
+        name: TakingTurns(name, dice=lambda w: table.get(round(w), 0.0))
+        for name in ("north", "south", "west")
+    }
+    sites["south"].step = -1.0
+    record, _ = cycle(run, sites, rounds=3, rollback_margin=0.2)
+    assert record.rounds[1].rolled_back
+    said = [str(one) for one in determine_outcome(record).reasons]
+    assert "no update of south is in the final model, although it trains" in said
+
+
+def test_a_turn_is_lost_to_a_round_that_others_made_fail(run):
+    """Its update came, and too few of the others answered."""
+
+    class Away(TakingTurns):
+        def __call__(self, task, model):
+            answer = super().__call__(task, model)
+            return None if task == TRAIN and len(self.seen) == 2 else answer
+
+    record, _ = cycle(run, {**federation(), "west": Away("west")}, rounds=3, min_sites=3)
+    assert turns(record) == ["south", "south", "west"]
+    assert (
+        "its update was not used: round 1 has 2 answers to train"
+        in record.rounds[0].missed_turns["north"].reason
+    )
+    said = [str(one) for one in determine_outcome(record).reasons]
+    assert "no update of north is in the final model, although it trains" in said
+
+
+def test_with_other_algorithms_a_site_that_trains_and_sends_no_update_is_named_too(run):
+    class Idle(Site):
+        def __call__(self, task, model):
+            answer = FLModelUtils.from_shareable(super().__call__(task, model))
+            answer.params = answer.params_type = None
+            return FLModelUtils.to_shareable(answer)
+
+    record, _ = run({"north": Site(), "south": Site(), "west": Idle()})
+    outcome = determine_outcome(record)
+    assert outcome.kind == "partial"
+    assert [str(one) for one in outcome.reasons] == [
+        "no update of west is in the final model, although it trains"
+    ]
 
 
 def test_the_reason_names_whose_turn_it_was(run):
