@@ -24,7 +24,7 @@ class TurnPaces:
         >>> for site, pace in {"east": 1.0, "north": 1.1}.items():
         ...     paces.keep(site, pace)
         >>> paces.fault("south", 50.0)
-        'it is 45.5 times as long as the others', and 6 times is the limit'
+        "it is 45.5 times as long as the others', and 6 times is the limit"
     """
 
     def __init__(self, ratio: float | None) -> None:
