@@ -104,8 +104,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "other one then joins within a minute. If one of them isn't yours, the kit is stolen",
     RefusalCode.ROUND_DROPPED: "see to what the reason names: sites that could not open their sum, or a "
     "training that makes the model worse (learning.learning_rate, rollback_margin)",
-    RefusalCode.NO_UPDATE: "see to what the other reasons name; in a cyclic job, give more rounds, several "
-    "times as many as there are hospitals",
+    RefusalCode.NO_UPDATE: "see to what the other reasons name; where hospitals take turns, give more "
+    "rounds, several times as many as there are hospitals",
     RefusalCode.JOB_ABORTED: "nothing: a user aborted it; submit it with resume to continue it",
     RefusalCode.JOB_FAILED: "the server's log of the job says more",
     RefusalCode.JOB_SETTINGS: "correct the setting that the reason names, and submit the job again",
