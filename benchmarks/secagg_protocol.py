@@ -90,7 +90,7 @@ class Attempt:
         sites = {
             name: SiteSession(
                 context=context, site=name, identity=identities[name], peers=pins, policy=SurvivorPolicy(),
-                memory=SecAggMemory(self.folder / f"{name}.sqlite"),
+                memory=SecAggMemory(self.folder / f"{name}.sqlite"), subject=bytes(32),
             )
             for name in names
         }  # fmt: skip

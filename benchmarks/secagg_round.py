@@ -135,6 +135,7 @@ class Round:
                 peers=pins,
                 policy=SurvivorPolicy(),
                 memory=SecAggMemory(folder / f"{name}.sqlite"),
+                subject=bytes(32),
             )
             for name in names
         }

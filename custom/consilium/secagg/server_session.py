@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import IntEnum
 
-from consilium.counts import counted
-from consilium.secagg.blame import Blame
 from consilium.secagg.errors import SecAggFailure, SecAggRefusal
-from consilium.secagg.identity import is_signed
 from consilium.secagg.mask_seed import MaskSeed
 from consilium.secagg.messages import (
-    Advertisement,
     Confirmation,
     ConfirmationList,
     ContextMessage,
@@ -22,10 +18,9 @@ from consilium.secagg.messages import (
     SumContext,
     SurvivorList,
 )
-from consilium.secagg.roster_check import check_newcomer
+from consilium.secagg.server_attempt import ServerAttempt
 from consilium.secagg.signed_shares import are_signed
 from consilium.secagg.sum_opening import SumOpening
-from consilium.secagg.survivor_policy import FEWEST_SURVIVORS, MOST_PARTIES, strictest_threshold
 
 
 class ServerStep(IntEnum):
@@ -38,45 +33,22 @@ class ServerStep(IntEnum):
     REVEALS = 4
 
 
-class ServerSession:
+class ServerSession(ServerAttempt):
     """The state of the server: what it collects, and from whom it still has to.
 
-    Of each step it adds the sites' answers as they arrive (`add_...`), and closes the step when all have
-    answered or it waits no longer (`close_...`). What arrives later is refused: its sender has dropped out. A
-    refused answer changes nothing but `blame`. The checks here keep faulty sites from spoiling a sum;
-    privacy rests on the sites' checks only.
+    A refused answer changes nothing but `blame`.
 
     Args:
         context: The sum.
-
-    Attributes:
-        threshold: How many sites must answer in each step, once the roster is known.
-        blame: Sites without which the others continue.
     """
 
     def __init__(self, context: SumContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._step = ServerStep.ADVERTISEMENTS
-        self._advertisements: dict[str, Advertisement] = {}
         self._bundles: dict[str, ShareBundle] = {}
         self._masked: set[str] = set()
-        self._confirmations: dict[str, Confirmation] = {}
-        self._roster: Roster
-        self._digest: bytes
         self._survivors: SurvivorList
         self._opening: SumOpening
-        self.threshold = FEWEST_SURVIVORS
-        self.blame = Blame()
-
-    @property
-    def context(self) -> SumContext:
-        """The sum."""
-        return self._context
-
-    @property
-    def advertised(self) -> list[str]:
-        """The sites that take part, by name."""
-        return sorted(self._advertisements)
 
     @property
     def step(self) -> ServerStep:
@@ -95,36 +67,15 @@ class ServerSession:
         ]
         return sorted(answered[self._step - 1] - answered[self._step])
 
-    def add_advertisement(self, message: Advertisement) -> None:
-        """Add a site's keys.
-
-        Raises:
-            SecAggRefusal: They are not signed, of no use, or of another sum, or come too late or twice.
-        """
-        self._require(ServerStep.ADVERTISEMENTS, message)
-        if message.site in self._advertisements or len(self._advertisements) == MOST_PARTIES:
-            raise SecAggRefusal(f"{message.site}: it has advertised, or {MOST_PARTIES} sites have")
-        if not is_signed(message.identity, message.statement, message.signature):
-            raise SecAggRefusal(f"{message.site}: its keys are not signed by the identity that it names")
-        check_newcomer(message, self._advertisements.values())
-        self._advertisements[message.site] = message
-
     def close_advertising(self) -> Roster:
         """Return the roster, for every site in it; sites whose demand can't be met are left out.
 
         Raises:
-            SecAggFailure: Too few sites take part.
+            SecAggFailure: Too few sites take part, or it was closed before.
         """
-        policies = {name: one.policy for name, one in self._advertisements.items()}
-        for name in self.blame.leave_out_unmet(policies):
-            del policies[name], self._advertisements[name]
-        if policies:
-            self.threshold = strictest_threshold(policies.values(), len(policies))
-        self._close(ServerStep.ADVERTISEMENTS, self._advertisements, "took part")
-        ordered = [self._advertisements[name] for name in sorted(self._advertisements)]
-        self._roster = Roster(context=self._context, advertisements=ordered)
-        self._digest = self._roster.digest
-        return self._roster
+        roster = super().close_advertising()
+        self._step = ServerStep.SHARES
+        return roster
 
     def add_shares(self, message: ShareBundle) -> None:
         """Add a site's encrypted shares.
@@ -188,9 +139,7 @@ class ServerSession:
         """
         self._require(ServerStep.CONFIRMATIONS, message)
         self._require_awaited(message.site)
-        statement = self._survivors.statement(self._digest, message.site)
-        if not is_signed(self._advertisements[message.site].identity, statement, message.signature):
-            raise SecAggRefusal(f"{message.site}: it did not sign the list of survivors")
+        self._require_signed(message, self._survivors)
         if not {*message.lacking} <= self._bundles.keys() - {message.site}:
             raise SecAggRefusal(f"{message.site}: it lacks shares of sites that sent it none")
         self._confirmations[message.site] = message
@@ -203,15 +152,13 @@ class ServerSession:
                 the sum could not be opened. No site has given anything of it yet, so another attempt may
                 have other survivors.
         """
-        confirmed = self._confirmations
-        self._require_enough(confirmed, "confirmed the list of survivors")
+        signatures, confirmed = self._list_confirmations(), self._confirmations
         self._require_shares_of_the_lost()
         self._opening = SumOpening(
-            self._roster, self._bundles, self._survivors, confirmed, self.threshold, self.blame
+            self.roster, self._bundles, self._survivors, confirmed, self.threshold, self.blame
         )
         self._close(ServerStep.CONFIRMATIONS, confirmed, "confirmed the list of survivors")
-        signatures = {name: confirmed[name].signature for name in sorted(confirmed)}
-        return ConfirmationList(context=self._context, signatures=signatures)
+        return signatures
 
     def add_reveal(self, message: Reveal) -> None:
         """Add what a site gives to open the sum.
@@ -262,8 +209,8 @@ class ServerSession:
             )
 
     def _require(self, step: ServerStep, message: ContextMessage | None = None) -> None:
-        if message is not None and message.context != self._context:
-            raise SecAggRefusal("the message is of another job, round, attempt or parameters")
+        if message is not None:
+            self._require_context(message)
         if self._step is not step:
             raise SecAggRefusal(f"{step.name.lower()} are not collected now: {self._step.name.lower()} are")
 
@@ -276,14 +223,3 @@ class ServerSession:
             raise SecAggFailure(f"{step.name.lower()} are not collected now: {self._step.name.lower()} are")
         self._require_enough(answered, what)
         self._step = ServerStep(step + 1)
-
-    def _require_enough(self, answered: Collection[str], what: str) -> None:
-        if len(answered) >= self.threshold:
-            return
-        self.blame.spare_unmet(
-            {name: one.policy for name, one in self._advertisements.items()}, len(answered)
-        )
-        raise SecAggFailure(
-            f"{counted(len(answered), 'site')} {what}, and at least {self.threshold} must, as the sites "
-            "demand; the sum stays hidden: begin another attempt"
-        )

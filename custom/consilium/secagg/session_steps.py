@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ class SessionSteps:
         once: Steps that are not even answered again for the same message, each with the reason.
     """
 
-    def __init__(self, context: SumContext, once: dict[str, str]) -> None:
+    def __init__(self, context: SumContext, once: Mapping[str, str]) -> None:
         self._context = context
         self._once = once
         self._lock = Lock()

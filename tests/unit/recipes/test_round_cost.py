@@ -19,7 +19,7 @@ def message_bytes(count, folder):
     sites = [
         SiteSession(
             context=context, site=name, identity=identities[name], peers=pins, policy=SurvivorPolicy(),
-            memory=SecAggMemory(folder / f"{name}.sqlite"),
+            memory=SecAggMemory(folder / f"{name}.sqlite"), subject=bytes(32),
         )
         for name in names
     ]  # fmt: skip

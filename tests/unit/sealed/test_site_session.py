@@ -1,60 +1,41 @@
 """What a hospital refuses with sealed updates, of a server and of other hospitals."""
 
-from dataclasses import dataclass, field
 from random import Random
 
 import pytest
 from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from secagg.hospitals import Hospitals, context
 
 from consilium.sealed.server_session import SealedServer
 from consilium.sealed.site_session import SealedSession, whose_turn
 from consilium.secagg.errors import SecAggFailure, SecAggRefusal, UnknownParties
 from consilium.secagg.identity import SiteIdentity
 from consilium.secagg.memory import SecAggMemory
-from consilium.secagg.messages import ConfirmationList, Roster, SumContext, SurvivorList
+from consilium.secagg.messages import ConfirmationList, Roster, SurvivorList
 from consilium.secagg.survivor_policy import SurvivorPolicy
 
 NAMES = ("east", "north", "south", "west")
 
 
-@dataclass
-class Hospitals:
+class SealingHospitals(Hospitals):
     """Hospitals that know each other, with sessions of attempts."""
 
-    folder: object
-    names: tuple = NAMES
-    policy: SurvivorPolicy = field(default_factory=lambda: SurvivorPolicy.majority_of(4))
+    kind = SealedSession
 
-    def __post_init__(self):
-        self.identities = {name: self.identity(name) for name in self.names}
-        self.prints = {name: one.fingerprint for name, one in self.identities.items()}
-        self.memories = {name: SecAggMemory(self.folder / name / "memory.sqlite") for name in self.names}
+    def __init__(self, folder):
+        super().__init__(NAMES, folder, SurvivorPolicy.majority_of(4))
 
-    def identity(self, name):
-        (self.folder / name).mkdir(parents=True)
-        return SiteIdentity.create(self.folder / name / "identity.pem")
+    def session(self, name, of, **options):
+        """All jobs are of one training, as those that resume one another are."""
+        return super().session(name, of, subject=b"training", **options)
 
-    def context(self, attempt=1, index=0, job="a-job", parameters=bytes(32)):
-        return SumContext(job=job, round=index, attempt=attempt, parameters=parameters)
-
-    def session(self, name, context, subject=b"training"):
-        return SealedSession(
-            context=context,
-            site=name,
-            identity=self.identities[name],
-            peers={other: one for other, one in self.prints.items() if other != name},
-            policy=self.policy,
-            memory=self.memories[name],
-            subject=subject,
-        )
-
-    def begin(self, context, names=None, subject=b"training"):
+    def begin(self, of, names=NAMES):
         """Sessions that accepted a roster of themselves, and the roster."""
-        sessions = {name: self.session(name, context, subject) for name in names or self.names}
+        sessions = self.sessions(of, names)
         advertised = [one.advertise() for _, one in sorted(sessions.items())]
-        roster = Roster(context=context, advertisements=advertised)
+        roster = Roster(context=of, advertisements=advertised)
         for one in sessions.values():
             one.accept(roster)
         return sessions, roster
@@ -70,11 +51,11 @@ class Hospitals:
 
 @pytest.fixture
 def hospitals(tmp_path):
-    return Hospitals(tmp_path)
+    return SealingHospitals(tmp_path)
 
 
 def test_only_the_hospital_with_the_turn_reads_the_updates(hospitals):
-    sessions, roster = hospitals.begin(hospitals.context())
+    sessions, roster = hospitals.begin(context())
     sealed = hospitals.sealed(sessions)
     assert not any(b"update" in one for one in sealed.values())
     confirmed = hospitals.confirm(sessions, roster, NAMES)
@@ -86,12 +67,12 @@ def test_only_the_hospital_with_the_turn_reads_the_updates(hospitals):
 
 @pytest.mark.parametrize("attempt", range(1, 9))
 def test_the_turn_goes_round(hospitals, attempt):
-    _, roster = hospitals.begin(hospitals.context(attempt))
+    _, roster = hospitals.begin(context(attempt=attempt))
     assert whose_turn(roster) == NAMES[(attempt - 1) % 4]
 
 
 def test_an_update_that_the_server_changed_or_swapped_can_not_be_read(hospitals):
-    sessions, roster = hospitals.begin(hospitals.context())
+    sessions, roster = hospitals.begin(context())
     sealed = hospitals.sealed(sessions)
     confirmed = hospitals.confirm(sessions, roster, NAMES)
     damaged = bytes([sealed["north"][0] ^ 1]) + sealed["north"][1:]
@@ -102,9 +83,9 @@ def test_an_update_that_the_server_changed_or_swapped_can_not_be_read(hospitals)
 
 
 def test_an_update_of_another_attempt_can_not_be_read(hospitals):
-    before, _ = hospitals.begin(hospitals.context(1))
+    before, _ = hospitals.begin(context(attempt=1))
     old = hospitals.sealed(before)
-    sessions, roster = hospitals.begin(hospitals.context(5))  # east's turn again
+    sessions, roster = hospitals.begin(context(attempt=5))  # east's turn again
     sealed = hospitals.sealed(sessions)
     confirmed = hospitals.confirm(sessions, roster, NAMES)
     assert sessions["east"].open(confirmed, {**sealed, "west": old["west"]})["west"] is None
@@ -112,7 +93,7 @@ def test_an_update_of_another_attempt_can_not_be_read(hospitals):
 
 def test_updates_are_opened_once(hospitals):
     """A second opening, with an update damaged, would show the difference of two means."""
-    sessions, roster = hospitals.begin(hospitals.context())
+    sessions, roster = hospitals.begin(context())
     sealed = hospitals.sealed(sessions)
     confirmed = hospitals.confirm(sessions, roster, NAMES)
     sessions["east"].open(confirmed, sealed)
@@ -122,7 +103,7 @@ def test_updates_are_opened_once(hospitals):
 
 def test_one_update_is_sealed_in_an_attempt(hospitals):
     """Two updates under one key and nonce would give their difference away."""
-    sessions, _ = hospitals.begin(hospitals.context())
+    sessions, _ = hospitals.begin(context())
     hospitals.sealed(sessions)
     with pytest.raises(SecAggRefusal, match="one update is sealed in an attempt"):
         sessions["west"].seal(b"another")
@@ -132,34 +113,37 @@ def test_one_update_is_sealed_in_an_attempt(hospitals):
     ("survivors", "reason"),
     [
         (("east", "west"), "left: 2 sites, and at least 3 are demanded"),
-        (("east", "north", "south"), "west is not among those whose updates count"),
-        (("north", "south", "west"), "east is not among those whose updates count"),
-        ((*NAMES, "mars"), "not in the roster"),
+        (("east", "north", "south"), "west is not among the survivors"),
+        (("north", "south", "west"), "east is not among the survivors"),
+        ((*NAMES, "mars"), "not among its sharers"),
     ],
 )
 def test_a_list_that_can_not_be_right_is_not_signed(hospitals, survivors, reason):
-    sessions, roster = hospitals.begin(hospitals.context())
+    sessions, roster = hospitals.begin(context())
     hospitals.sealed(sessions)
     with pytest.raises(SecAggRefusal, match=reason):
         hospitals.confirm(sessions, roster, survivors, by=["west"])
 
 
 def test_a_list_with_other_sharers_than_the_roster_is_not_signed(hospitals):
-    sessions, roster = hospitals.begin(hospitals.context())
+    sessions, roster = hospitals.begin(context())
     hospitals.sealed(sessions)
     listed = SurvivorList(
         context=roster.context, sharers=["east", "north", "west"], survivors=["east", "west"]
     )
-    with pytest.raises(SecAggRefusal, match="other sites than the roster"):
+    with pytest.raises(SecAggRefusal, match="other sharers"):
         sessions["west"].confirm(listed)
 
 
 def test_forged_and_too_few_confirmations_open_nothing(hospitals):
-    sessions, roster = hospitals.begin(hospitals.context())
+    sessions, roster = hospitals.begin(context())
     sealed = hospitals.sealed(sessions)
     listed = SurvivorList(context=roster.context, sharers=roster.names, survivors=list(NAMES))
     real = {name: sessions[name].confirm(listed).signature for name in ("east", "north")}
-    for extra, reason in (({}, "confirmed the list: 2"), ({"west": bytes(64)}, "west did not confirm")):
+    for extra, reason in (
+        ({}, "confirmed the list of survivors: 2"),
+        ({"west": bytes(64)}, "west did not confirm"),
+    ):
         with pytest.raises(SecAggRefusal, match=reason):
             sessions["east"].open(
                 ConfirmationList(context=roster.context, signatures={**real, **extra}), sealed
@@ -167,10 +151,10 @@ def test_forged_and_too_few_confirmations_open_nothing(hospitals):
 
 
 def test_a_confirmation_of_one_attempt_is_none_of_another(hospitals):
-    first, roster = hospitals.begin(hospitals.context(1))
+    first, roster = hospitals.begin(context(attempt=1))
     hospitals.sealed(first)
     old = hospitals.confirm(first, roster, NAMES, by=NAMES[1:])
-    second, other = hospitals.begin(hospitals.context(5))
+    second, other = hospitals.begin(context(attempt=5))
     sealed = hospitals.sealed(second)
     hospitals.confirm(second, other, NAMES, by=["east"])
     with pytest.raises(SecAggRefusal, match="of another job, round, attempt"):
@@ -184,10 +168,10 @@ def test_a_hospital_that_is_not_pinned_has_no_part(hospitals, tmp_path):
     stranger = SiteIdentity.create(tmp_path / "mars.pem")
     hospitals.identities["mars"] = stranger
     hospitals.memories["mars"] = SecAggMemory(tmp_path / "mars.sqlite")
-    context = hospitals.context()
+    of = context()
     names = ("east", "mars", "north", "south")
-    sessions = {name: hospitals.session(name, context) for name in names}
-    roster = Roster(context=context, advertisements=[sessions[name].advertise() for name in names])
+    sessions = {name: hospitals.session(name, of) for name in names}
+    roster = Roster(context=of, advertisements=[sessions[name].advertise() for name in names])
     with pytest.raises(UnknownParties, match="mars is not among the hospitals that east pinned"):
         sessions["east"].accept(roster)
     with pytest.raises(SecAggRefusal, match="it comes after accept"):
@@ -195,19 +179,19 @@ def test_a_hospital_that_is_not_pinned_has_no_part(hospitals, tmp_path):
 
 
 def test_the_server_can_not_put_its_own_key_in_place_of_the_turn_s(hospitals):
-    context = hospitals.context()
-    sessions = {name: hospitals.session(name, context) for name in NAMES}
+    of = context()
+    sessions = {name: hospitals.session(name, of) for name in NAMES}
     real = {name: one.advertise() for name, one in sessions.items()}
     forged = real["east"].model_copy(update={"channel_key": bytes(31) + b"9"})
-    roster = Roster(context=context, advertisements=[forged, *(real[name] for name in NAMES[1:])])
+    roster = Roster(context=of, advertisements=[forged, *(real[name] for name in NAMES[1:])])
     with pytest.raises(SecAggRefusal, match="not signed by its identity"):
         sessions["west"].accept(roster)
 
 
 def test_a_roster_below_the_hospital_s_own_threshold_is_refused(hospitals):
     hospitals.policy = SurvivorPolicy(min_survivors=4)
-    with pytest.raises(SecAggRefusal, match="3 sites in all, and 4 are demanded"):
-        hospitals.begin(hospitals.context(), names=NAMES[:3])
+    with pytest.raises(SecAggRefusal, match="3 sites in all, and 4 must be left"):
+        hospitals.begin(context(), names=NAMES[:3])
 
 
 @settings(max_examples=examples(60), deadline=None)
@@ -218,14 +202,14 @@ def test_no_server_gets_two_means_of_one_round(seed, tmp_path_factory):
     Not even of the same hospitals: it could damage another update each time.
     """
     random = Random(seed)
-    hospitals = Hospitals(tmp_path_factory.mktemp("sealed"))
+    hospitals = SealingHospitals(tmp_path_factory.mktemp("sealed"))
     opened, attempt = [], 0
     for _ in range(6):
         attempt += random.randint(1, 4)
         job = random.choice(["a-job", "a-job", "resumed"])
         names = sorted(random.sample(NAMES, random.randint(3, 4)))
         try:
-            sessions, roster = hospitals.begin(hospitals.context(attempt, job=job), names)
+            sessions, roster = hospitals.begin(context(attempt=attempt, job=job), names)
             sealed = hospitals.sealed(sessions)
             survivors = random.sample(names, random.randint(2, len(names)))
             listed = SurvivorList(context=roster.context, sharers=names, survivors=sorted(survivors))
@@ -246,27 +230,27 @@ def test_no_server_gets_two_means_of_one_round(seed, tmp_path_factory):
 
 
 def test_the_server_s_session_leaves_out_who_demands_too_much(hospitals):
-    context = hospitals.context()
-    server = SealedServer(context)
+    of = context()
+    server = SealedServer(of)
     strict = SurvivorPolicy(min_survivors=9)
     for name in NAMES:
         hospitals.policy = strict if name == "west" else SurvivorPolicy()
-        server.add_advertisement(hospitals.session(name, context).advertise())
+        server.add_advertisement(hospitals.session(name, of).advertise())
     assert server.close_advertising().names == ["east", "north", "south"]
     assert "min_survivors 9" in server.blame.unmet["west"]
 
 
 def test_the_server_s_session_takes_no_message_twice_late_or_of_another_attempt(hospitals):
-    context = hospitals.context()
-    server = SealedServer(context)
-    sessions = {name: hospitals.session(name, context) for name in NAMES}
+    of = context()
+    server = SealedServer(of)
+    sessions = {name: hospitals.session(name, of) for name in NAMES}
     keys = {name: one.advertise() for name, one in sessions.items()}
     for name in NAMES[:3]:
         server.add_advertisement(keys[name])
-    with pytest.raises(SecAggRefusal, match="has advertised, or comes too late"):
+    with pytest.raises(SecAggRefusal, match="it has advertised"):
         server.add_advertisement(keys["east"])
     with pytest.raises(SecAggRefusal, match="another job, round, attempt"):
-        server.add_advertisement(hospitals.session("west", hospitals.context(2)).advertise())
+        server.add_advertisement(hospitals.session("west", context(attempt=2)).advertise())
     server.close_advertising()
     with pytest.raises(SecAggRefusal, match="comes too late"):
         server.add_advertisement(keys["west"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from consilium.secagg.mask_seed import MaskSeed
 from consilium.secagg.memory import SecAggMemory
 from consilium.secagg.messages import ShareBundle, SumContext, digest_parameters
 from consilium.secagg.server_session import ServerSession
+from consilium.secagg.site_attempt import SiteAttempt
 from consilium.secagg.site_session import SiteSession
 from consilium.secagg.survivor_policy import SurvivorPolicy
 
@@ -59,14 +60,18 @@ class NoMemory(SecAggMemory):
 class Hospitals:
     """Some hospitals that pinned each other.
 
+    `kind` is the site's part in the protocol that they follow.
+
     Args:
         names: Their names.
         folder: Where their memories are; None for none.
         policy: What each demands.
     """
 
+    kind: type[SiteAttempt] = SiteSession
+
     def __init__(
-        self, names: list[str], folder: Path | None = None, policy: SurvivorPolicy | None = None
+        self, names: Sequence[str], folder: Path | None = None, policy: SurvivorPolicy | None = None
     ) -> None:
         self.names = names
         self.policy = policy or SurvivorPolicy()
@@ -77,16 +82,17 @@ class Hospitals:
             for name in names
         }
 
-    def session(self, name: str, of: SumContext, **options) -> SiteSession:
-        options.setdefault("policy", self.policy)
+    def session(self, name: str, of: SumContext, **options):
+        """A site's part in an attempt; a new subject in each round of each job."""
+        options = {"policy": self.policy, "subject": f"{of.job} {of.round}".encode(), **options}
         pins = {peer: pin for peer, pin in self.pins.items() if peer != name}
-        return SiteSession(
+        return self.kind(
             context=of, site=name, identity=self.identities[name], peers=pins,
             memory=self.memories[name], **options,
         )  # fmt: skip
 
-    def sessions(self, of: SumContext) -> dict[str, SiteSession]:
-        return {name: self.session(name, of) for name in self.names}
+    def sessions(self, of: SumContext, names: Iterable[str] | None = None, **options):
+        return {name: self.session(name, of, **options) for name in names or self.names}
 
 
 def run_attempt(

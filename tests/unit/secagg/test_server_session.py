@@ -139,7 +139,7 @@ def test_the_server_refuses_a_second_a_late_and_another_sum_s_answer():
     with pytest.raises(SecAggRefusal, match="it has advertised"):
         server.add_advertisement(keys["site-00"])
     roster = server.close_advertising()
-    with pytest.raises(SecAggRefusal, match="not collected now"):
+    with pytest.raises(SecAggRefusal, match="comes too late"):
         server.add_advertisement(keys["site-00"])
     bundle = sites["site-00"].share(roster)
     server.add_shares(bundle)

@@ -73,7 +73,7 @@ def test_keys_of_a_hospital_that_is_not_pinned_are_refused(hospitals):
     unpinned = {name: pin for name, pin in hospitals.pins.items() if name not in ("site-00", "site-03")}
     site = SiteSession(
         context=context(attempt=2), site="site-00", identity=hospitals.identities["site-00"], peers=unpinned,
-        policy=SurvivorPolicy(), memory=hospitals.memories["site-00"],
+        policy=SurvivorPolicy(), memory=hospitals.memories["site-00"], subject=bytes(32),
     )  # fmt: skip
     of = context(attempt=2)
     again = Attempt(hospitals, of)
@@ -250,7 +250,7 @@ def test_a_list_of_other_sharers_is_refused(hospitals):
     with refuses("other sharers"):
         attempt.sites["site-00"].confirm(fewer)
     more = survivors.model_copy(update={"survivors": [*survivors.survivors, "stranger"]})
-    with refuses("survivors whose shares were not distributed"):
+    with refuses("survivors that are not among its sharers"):
         attempt.sites["site-00"].confirm(more)
 
 

@@ -49,7 +49,7 @@ def make_vectors() -> dict[str, Any]:
     sites = {
         name: SiteSession(
             context=of, site=name, identity=identities[name], peers=pins, policy=SurvivorPolicy(),
-            memory=NoMemory(), random=Tape(f"attempt {name}"),
+            memory=NoMemory(), subject=bytes(32), random=Tape(f"attempt {name}"),
         )
         for name in NAMES
     }  # fmt: skip

@@ -9,11 +9,17 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
+from consilium.learning.algorithms.dialogue import SitePlace
+from consilium.learning.algorithms.pinned_hospitals import read_pinned
 from consilium.secagg.errors import OpenedOtherwise, SecAggRefusal, UnknownParties
 from consilium.secagg.identity import IDENTITY_FILE, SiteIdentity
+from consilium.secagg.memory import MEMORY_FILE, SecAggMemory
 from consilium.secagg.messages import SumContext
+from consilium.secagg.site_attempt import SiteAttempt
+from consilium.secagg.statements import digest_statement
 
 ResultT = TypeVar("ResultT")
+AttemptT = TypeVar("AttemptT", bound=SiteAttempt)
 
 
 def declined(reason: str, *details: str) -> SiteRefusal:
@@ -62,17 +68,31 @@ def read_identity(local: Path) -> SiteIdentity:
         raise declined("this site has no identity for rounds with other hospitals", str(error)) from None
 
 
-def attempt_context(job: str, round_number: int, attempt: int, parameters: bytes) -> SumContext:
-    """Return what the messages of an attempt belong to.
+def open_attempt(
+    kind: type[AttemptT], place: SitePlace, *, round_number: int, attempt: int, parameters: bytes
+) -> AttemptT:
+    """Return a site's part in an attempt, with the identity, the pins and the memory that the site has.
 
     Args:
-        job: The job's id.
+        kind: The protocol.
+        place: Where the site's files are, and for which job.
         round_number: The round.
         attempt: Number of the attempt.
         parameters: Digest of what the sites must agree on.
 
     Raises:
-        SiteRefusal: If the job's id is not one that the protocol knows.
+        SiteRefusal: If the site has no identity, a file can't be read, or the protocol does not know the
+            job's id or a number.
     """
-    values = {"job": job, "round": round_number, "attempt": attempt, "parameters": parameters}
-    return guarded(lambda: SumContext.model_validate(values))
+    identity, pinned = read_identity(place.local), read_pinned(place.local)
+    values = {"job": place.job, "round": round_number, "attempt": attempt, "parameters": parameters}
+    return kind(
+        context=guarded(lambda: SumContext.model_validate(values)),
+        site=place.site,
+        identity=identity,
+        peers=pinned.fingerprints,
+        policy=pinned.policy,
+        memory=SecAggMemory(place.state / MEMORY_FILE),
+        # A round that is trained again after a resumption is held to what was opened of it before.
+        subject=digest_statement("subject", place.run, round_number),
+    )

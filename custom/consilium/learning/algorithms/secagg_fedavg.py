@@ -28,12 +28,7 @@ from consilium.errors import SiteRefusal
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, LocalRound, Outgoing
 from consilium.learning.algorithms.dialogue import LocalAnswer, SiteDialogue, SitePlace, UpdateOrigin
 from consilium.learning.algorithms.pinned_hospitals import read_pinned
-from consilium.learning.algorithms.protocol_steps import (
-    attempt_context,
-    declined,
-    guarded,
-    read_identity,
-)
+from consilium.learning.algorithms.protocol_steps import declined, guarded, open_attempt
 from consilium.learning.algorithms.secagg_plan import (
     ADVERTISE,
     CONFIRM,
@@ -51,10 +46,8 @@ from consilium.learning.algorithms.secagg_plan import (
 from consilium.learning.weights import MODEL, WeightSets
 from consilium.secagg.errors import UnknownParties
 from consilium.secagg.feedback import ErrorFeedback
-from consilium.secagg.memory import MEMORY_FILE, SecAggMemory
 from consilium.secagg.messages import ConfirmationList, Roster, ShareInbox, SurvivorList
 from consilium.secagg.site_session import SiteSession
-from consilium.secagg.statements import digest_statement
 from consilium.secagg.survivor_policy import SurvivorPolicy
 from consilium.secagg.weighted_sum import mask_vector
 
@@ -161,17 +154,12 @@ class SecAggDialogue(SiteDialogue):
             return LocalAnswer({"message": None})
         announced = self._read_announcement(content)
         self._session, self._announced = None, None
-        identity, pinned = read_identity(place.local), read_pinned(place.local)
-        context = attempt_context(place.job, announced.round, announced.attempt, announced.plan.digest)
-        session = SiteSession(
-            context=context,
-            site=place.site,
-            identity=identity,
-            peers=pinned.fingerprints,
-            policy=pinned.policy,
-            memory=SecAggMemory(place.state / MEMORY_FILE),
-            # Of a round that is trained again after a resumption, no other sum is opened.
-            subject=digest_statement("subject", place.run, announced.round),
+        session = open_attempt(
+            SiteSession,
+            place,
+            round_number=announced.round,
+            attempt=announced.attempt,
+            parameters=announced.plan.digest,
         )
         message = guarded(session.advertise).to_json()
         self._session, self._announced, self._run = session, announced, place.run

@@ -36,13 +36,7 @@ from consilium.counts import counted
 from consilium.errors import SiteRefusal
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, LocalRound, Outgoing
 from consilium.learning.algorithms.dialogue import LocalAnswer, SiteDialogue, SitePlace, UpdateOrigin
-from consilium.learning.algorithms.pinned_hospitals import read_pinned
-from consilium.learning.algorithms.protocol_steps import (
-    attempt_context,
-    declined,
-    guarded,
-    read_identity,
-)
+from consilium.learning.algorithms.protocol_steps import declined, guarded, open_attempt
 from consilium.learning.algorithms.sealed_plan import (
     ACCEPT,
     COMBINE,
@@ -59,9 +53,7 @@ from consilium.learning.weights import MODEL, WeightSets
 from consilium.sealed.merging import MergedUpdates, merge_updates, pack_update
 from consilium.sealed.site_session import SealedSession
 from consilium.secagg.errors import UnknownParties
-from consilium.secagg.memory import MEMORY_FILE, SecAggMemory
 from consilium.secagg.messages import ConfirmationList, Roster, SurvivorList
-from consilium.secagg.statements import digest_statement
 
 logger = logging.getLogger(__name__)
 
@@ -155,16 +147,12 @@ class SwarmDialogue(SiteDialogue):
         except ValidationError:
             raise declined("the server's announcement of a round can't be used") from None
         self._session = self._announced = self._origin = None
-        identity, pinned = read_identity(place.local), read_pinned(place.local)
-        session = SealedSession(
-            context=attempt_context(place.job, announced.round, announced.attempt, announced.digest),
-            site=place.site,
-            identity=identity,
-            peers=pinned.fingerprints,
-            policy=pinned.policy,
-            memory=SecAggMemory(place.state / MEMORY_FILE),
-            # Of a round that is trained again after a resumption, no other mean is made.
-            subject=digest_statement("subject", place.run, announced.round),
+        session = open_attempt(
+            SealedSession,
+            place,
+            round_number=announced.round,
+            attempt=announced.attempt,
+            parameters=announced.digest,
         )
         message = guarded(session.advertise).to_json()
         self._session, self._announced, self._run = session, announced, place.run
