@@ -10,7 +10,7 @@ from secagg.hospitals import Hospitals, context
 
 from consilium.sealed.server_session import SealedServer
 from consilium.sealed.site_session import SealedSession, whose_turn
-from consilium.secagg.errors import SecAggFailure, SecAggRefusal, UnknownParties
+from consilium.secagg.errors import OpenedOtherwise, SecAggFailure, SecAggRefusal, UnknownParties
 from consilium.secagg.identity import SiteIdentity
 from consilium.secagg.memory import SecAggMemory
 from consilium.secagg.messages import ConfirmationList, Roster, SurvivorList
@@ -256,3 +256,26 @@ def test_the_server_s_session_takes_no_message_twice_late_or_of_another_attempt(
         server.add_advertisement(keys["west"])
     with pytest.raises(SecAggFailure, match="0 sites accepted the others"):
         server.close_accepting()
+
+
+def test_a_hospital_confirms_who_is_in_a_mean_of_a_round_once_ever(hospitals):
+    """Not even the same list: a server that damages another update each time would get two means."""
+    first, roster = hospitals.begin(context())
+    hospitals.sealed(first)
+    hospitals.confirm(first, roster, NAMES)
+    for later in (context(attempt=2), context(attempt=3, job="resumed")):
+        again, other = hospitals.begin(later)
+        hospitals.sealed(again)
+        with pytest.raises(OpenedOtherwise, match="confirmed who is in a mean of this round before"):
+            hospitals.confirm(again, other, NAMES)
+
+
+@pytest.mark.parametrize("change", [{"west": None}, {"mars": b"x"}], ids=["one less", "one more"])
+def test_the_updates_are_those_of_the_list(hospitals, change):
+    sessions, roster = hospitals.begin(context())
+    sealed = hospitals.sealed(sessions)
+    confirmed = hospitals.confirm(sessions, roster, NAMES)
+    others = {name: one for name, one in {**sealed, **change}.items() if one is not None}
+    with pytest.raises(SecAggRefusal, match="of other sites than the list"):
+        sessions["east"].open(confirmed, others)
+    assert sessions["east"].open(confirmed, sealed)["west"] == b"update of west"
