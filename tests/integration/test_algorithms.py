@@ -8,7 +8,7 @@ from consilium.recipes.training import TrainingRecipe
 
 from .studies import SMALL, simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 LEFT_OUT = {
     "brain_tumor_fedavg": "most other tests train with it",
@@ -18,11 +18,8 @@ LEFT_OUT = {
     "brain_tumor_dp_sgd": "it takes hospitals with a budget",
 }
 
-FIRST = {"brain_tumor_scaffold"}
-"""It exchanges more than a model."""
-
 JOBS = [
-    pytest.param(name, marks=() if name in FIRST else pytest.mark.long)
+    name
     for name, entry in CATALOG.items()
     if issubclass(entry.recipe, TrainingRecipe) and name not in LEFT_OUT
 ]

@@ -19,7 +19,7 @@ from consilium.tasks.brain_tumor.learning_settings import BrainTumorSettings
 
 from .studies import Study, export, read_json, simulate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 USED = 6
 ENHANCING, CAVITY = 3, 4

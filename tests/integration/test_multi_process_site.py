@@ -190,7 +190,8 @@ def five_cases(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.long), 1])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [0, 1])
 def test_processes_agree_on_the_steps_of_a_round_after_a_case_was_lost(five_cases, workers):
     """With local_epochs a lost case means fewer steps, and only one of the processes may have met it."""
     learning = LEARNING.model_copy(

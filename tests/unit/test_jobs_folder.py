@@ -78,6 +78,7 @@ def test_every_class_in_a_job_is_on_the_allow_list_of_who_builds_it(side):
     assert named <= set(allowed_classes(side)), "it would be refused by every site"
 
 
+@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_job_is_taken_by_the_server_and_by_every_site(name):
     contents = files(JOBS / name)

@@ -171,7 +171,6 @@ def umask(request):
     os.umask(before)
 
 
-@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_is_written_is_its_owner_s(umask, tmp_path, name):
     folder = tmp_path / "made" / "folder"

@@ -63,6 +63,7 @@ def opened(settings, start):
     return counts
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("start", [train, statistics, readiness, check])
 def test_a_cold_start_reads_each_file_once_and_a_warm_one_none(hospital, start):
     assert opened(hospital, start) == ONCE

@@ -187,6 +187,7 @@ def patterns_of(node):
             yield from patterns_of(one)
 
 
+@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize(
     "model",
     [SiteSettings, *(recipe.settings_type for recipe in RECIPES.values())],

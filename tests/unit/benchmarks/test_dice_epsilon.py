@@ -72,6 +72,7 @@ def test_the_model_moves_by_the_mean_of_the_sites_weighted_by_their_patients():
     assert moved["w"].dtype == np.float32
 
 
+@pytest.mark.long
 def test_every_patient_of_the_other_hospital_has_a_norm_and_few_weights_a_smaller_one(sites):
     start = initial_weights(get_task("brain_tumor"), SETTINGS, 0)
     found = [
@@ -138,6 +139,7 @@ def test_noise_is_compared_with_what_the_patients_of_a_step_can_contribute():
     assert rows[2:] == ["| 8 | 2.50 | 125 to 125 | 12 to 12 |"]
 
 
+@pytest.mark.long
 def test_the_figure_has_a_curve_of_each_start_that_was_run():
     picture = draw([run(PRIVATE), run(Way("untrained", "pretrained"))])
     assert "pretrained, all weights" in picture

@@ -76,6 +76,7 @@ def test_an_update_is_of_what_was_shown_in_its_first_step(patients, method):
         assert likes.index(max(likes)) == row
 
 
+@pytest.mark.long
 def test_the_analytic_attack_reads_the_input_of_a_dense_layer_but_of_no_network_of_ours(patients, method):
     image, regions = read_head(patients[0], SETTINGS)
     loss = method.build_loss(SETTINGS)

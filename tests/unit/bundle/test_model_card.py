@@ -152,7 +152,7 @@ def test_a_record_of_another_job_is_not_believed(card):
         card(settings=settings)
 
 
-@pytest.mark.quick_cases(2)
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(
     "word",
     [

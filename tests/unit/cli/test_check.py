@@ -93,6 +93,7 @@ def test_a_folder_with_two_readings_of_its_labels_can_not_be_used_until_it_says_
     assert check(hospital.folder, "--convention", "brats-2018")[0] == 0
 
 
+@pytest.mark.long
 def test_labels_without_a_region_are_asked_about_and_stated_with_missing(check, tmp_path):
     hospital = Hospital(tmp_path / "data")
     for name in "ABCDEF":
@@ -111,6 +112,7 @@ def test_labels_without_a_region_are_asked_about_and_stated_with_missing(check, 
     assert json.loads(check(hospital.folder, *options, "--json")[1])["missing_targets"] == ["et"]
 
 
+@pytest.mark.long
 def test_whole_tumor_masks_can_be_trained_on_without_the_core(check, tmp_path):
     hospital = Hospital(tmp_path / "data")
     for name in "ABCDEF":
@@ -190,6 +192,7 @@ def test_unlabeled_cases_beside_labeled_ones_that_are_left_out(check, hospital):
     assert "2 that are left out have one" in unlabeled["seen"][0]["detail"]
 
 
+@pytest.mark.long
 def test_where_every_case_lacks_an_image_it_says_which_and_what_else_is_there(check, hospital, tmp_path):
     for name in ("mueller-1950", "rossi-1961"):
         for modality in ("t1", "t2"):

@@ -62,6 +62,7 @@ def foreign(tmp_path):
     return hospital
 
 
+@pytest.mark.long
 def test_names_that_are_no_utf_8_are_read_and_shown_with_escapes(check, foreign, tmp_path):
     page = tmp_path / "check.html"
     assert check(foreign.folder, "--html", page)[0] == 0
@@ -98,6 +99,7 @@ def test_files_that_nobody_understood_are_counted_and_named_on_the_page_only(che
     assert json.loads(out)["unknown_files"] == 1
 
 
+@pytest.mark.long
 def test_an_ambiguous_convention_shows_both_readings_and_how_to_state_one(check, hospital):
     for number in range(3):
         hospital.brats(f"P{number}", (1, 2, 3))

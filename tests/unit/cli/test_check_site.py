@@ -53,6 +53,7 @@ def test_cases_are_named_to_who_asks(check, root):
     assert "smith-1972" in out
 
 
+@pytest.mark.long
 def test_json_can_be_mailed(check, root, tmp_path):
     code, out, _ = check(root, "--offline", "--json")
     content = json.loads(out)

@@ -66,6 +66,7 @@ class Server:
         return {"server": {STATS_GROUP: progress}}
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("text", NASTY_TEXTS)
 def test_status_of_a_server(run, monkeypatch, text):
     @contextmanager
@@ -104,6 +105,7 @@ def test_numbers_that_a_server_makes_up_break_nothing(run, monkeypatch, key, val
     check(out, err)
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("text", NASTY_TEXTS)
 def test_status_at_a_hospital(run, tmp_path, text):
     text = text.encode("utf-8", "replace").decode()  # no file holds a surrogate
@@ -155,6 +157,7 @@ def check_report(run, tmp_path, content):
     assert "<script>" not in (tmp_path / "report/index.html").read_text()
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("text", NASTY_TEXTS)
 def test_report_of_a_readiness_check(run, tmp_path, text):
     hardware = {"cores": 1, "memory_gib": 1.0, "free_disk_gib": 1.0}

@@ -12,6 +12,7 @@ import typer
 from consilium.cli import main as module
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("command", [("simulate",), ("cohort",), ("jobs", "export")])
 def test_help_has_an_example_of_the_command(run, command):
     code, out, _ = run(*command, "--help")

@@ -188,6 +188,7 @@ def test_a_plan_by_level_has_the_epsilon_of_a_job_with_that_level(run):
     assert plan["sampling_rate"] == mechanism.sampling_rate
 
 
+@pytest.mark.long
 def test_a_plan_for_the_hospital_finds_the_noise_of_an_epsilon_and_the_epsilon_of_a_noise(run):
     words = ("ledger", "plan", "--unit", "hospital", "--rounds", "20")
     code, out, _ = run(*words, "--epsilon", "8", "--json")

@@ -44,6 +44,7 @@ def test_every_command_with_a_folder_for_results_is_looked_at():
     assert {*commands_with_output()} == COMMANDS.keys() | OTHERS
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_folder_of_a_persons_own_files_stays_as_it_is(run, tmp_path, command):
     places = {"OUT": tmp_path / "mine", "CASES": tmp_path / "cases", "OTHERS": tmp_path / "others"}

@@ -24,6 +24,7 @@ def test_a_home_folder_is_meant_behind_an_equals_sign_too(run, hospitals, tmp_pa
     assert f"{tmp_path}/gone is not a folder" in err
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("sites", "reported"),
     [
@@ -45,6 +46,7 @@ def test_wrong_sites_are_answered_before_anything_starts(run, hospitals, sites, 
     assert not hospitals["out"].exists()
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("name", "option", "reported"),
     [
@@ -66,6 +68,7 @@ def test_what_a_job_that_trains_nothing_can_not_do_is_said_first(
     assert not hospitals["out"].exists()
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("option", "reported"),
     [

@@ -221,6 +221,7 @@ def test_what_passes_while_a_case_is_made_again_costs_nothing(
     assert waits == list(cached_case.RETRY_WAITS_S[:2])
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("damage", [zero, zero_a_page, flip_a_bit])
 def test_a_damaged_description_is_noticed_when_a_job_prepares(prepare, damage):
     case = prepare()[1]
@@ -245,6 +246,7 @@ def _read_image(case, start, results):
     results.put(bool(case.image.any()))
 
 
+@pytest.mark.long
 def test_processes_that_meet_one_damaged_entry_make_it_again_together(prepare):
     case = prepare()[1]
     context = multiprocessing.get_context("fork")

@@ -165,6 +165,7 @@ def test_zeros_that_a_spreadsheet_removed_are_named(tmp_path, declare):
         read(folder, declare("case;patient\n12;A\n13;A\n"))
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize(
     ("content", "says"),
     [

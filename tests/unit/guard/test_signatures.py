@@ -40,7 +40,6 @@ def test_a_changed_file_breaks_the_signature(tmp_path, lead, root_file, name):
     assert "its signature does not hold (InvalidSignature)" in refusal(verify_app, files, root_file)
 
 
-@pytest.mark.quick_cases(9)
 @pytest.mark.parametrize("folder", ["", "config/"])
 @pytest.mark.parametrize("name", [".__nvfl_sig.json", ".__nvfl_submitter.crt"])
 @pytest.mark.parametrize(

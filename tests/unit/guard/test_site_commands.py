@@ -121,7 +121,6 @@ def test_a_command_of_a_user_s_is_authorized_by_the_site_whatever_the_message_sa
     assert [one for one, _ in agent.done.seen] == [topic]
 
 
-@pytest.mark.quick_cases(23)
 @pytest.mark.parametrize("topic", sorted(COMMANDS))
 @pytest.mark.parametrize("origin", ["south", f"south.{JOB}", f"_admin_{JOB}", f"server.{JOB}", None, "north"])
 def test_a_command_of_another_process_is_rejected(agent, refusals, topic, origin):

@@ -134,6 +134,7 @@ def test_layers_that_would_compute_something_else_are_rejected(layer):
         Ranks(0, 2).connect(nn.Sequential(nn.Conv3d(4, 4, 1), layer))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 @pytest.mark.parametrize(("batch", "world"), [(4, 2), (3, 2), (5, 3)])
 def test_weighted_gradients_of_the_shares_are_the_gradient_of_the_batch(task, batch, world):

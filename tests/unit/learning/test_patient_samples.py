@@ -18,6 +18,7 @@ def batches(cases, draws, *, samples=2, seed=7, lost=None, workers=0):
     return list(patient_loader(patients, draws, lost, workers=workers, pin_memory=False))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_step_has_the_samples_of_each_drawn_patient_together(cases, workers):
     first, second, third = batches(cases, [[0, 2], [], [1]], workers=workers)

@@ -46,6 +46,7 @@ def test_every_case_comes_once_before_any_comes_again(tmp_path):
     assert len(set(epochs)) > 1  # not always in one order
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("seed", range(5))
 def test_so_many_patches_are_of_as_many_patients(tmp_path, seed):
     visits = [("Ann", 5), ("Bob", 1), ("Cid", 3), ("Dot", 1)]
@@ -79,6 +80,7 @@ def test_workers_show_other_patients_than_one_another(tmp_path, workers, batch):
     assert len(set(places)) == len(places)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("file", ["image.npy", "label.npy", "voxels.npy"])
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100])])
 def test_a_case_that_can_no_longer_be_read_is_left_out(tmp_path, file, damage):

@@ -64,6 +64,7 @@ def test_decisions_are_as_many_as_asked_for_and_certain_ones_are_certain(probabi
     assert probability < 1 or drawn.all()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("probability", [0.01, 0.08, 0.5, 0.97])
 def test_numbers_of_patients_a_step_have_the_binomial_distribution(probability):
     random = SecureRandom(KEY)

@@ -26,6 +26,7 @@ def test_what_computes_with_other_patients_or_remembers_them_is_rejected_by_name
         check_network(network)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", ["unet_small", "segresnet"])
 @pytest.mark.parametrize("trainable", ["all", "last_layers"])
 def test_the_networks_of_segmentations_are_accepted(name, trainable):

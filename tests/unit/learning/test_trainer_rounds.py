@@ -49,6 +49,7 @@ def test_rounds_before_leave_no_trace_in_an_update_of_secure_aggregation(cases, 
     assert same(prepared.train(WEIGHTS, Schedule(1, 4)).weights, fresh)
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("again", [True, False], ids=["the same process", "a new process"])
 def test_a_round_that_is_repeated_gives_the_same_update(cases, tmp_path, again):
     trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundStateStore(tmp_path / "kept"))
@@ -86,6 +87,7 @@ def test_a_round_whose_loss_became_nan_can_be_trained_again(cases):
     assert same(trainer.train(WEIGHTS, Schedule(0, 4)).weights, train_rounds(cases, [0]))
 
 
+@pytest.mark.long
 def test_a_site_that_missed_a_round_continues_alike_in_any_process(cases, tmp_path):
     undisturbed = train_rounds(cases, [0, 1, 3])
     after_two = train_rounds(cases, [0, 1], tmp_path / "kept")

@@ -75,6 +75,7 @@ def weights_of(done, name="model.safetensors"):
     return load_model(done.folder / name)[0]
 
 
+@pytest.mark.long
 def test_one_folder_gives_a_local_only_model_that_is_validated_and_tested(trained):
     done = trained()
     record, model = done.record, TrainedModel.load(done.folder, "final")

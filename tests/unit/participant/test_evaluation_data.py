@@ -99,6 +99,7 @@ def in_training(settings):
     return prepare_site(settings, LEARNING.model_copy(update={"local_steps": 6}))
 
 
+@pytest.mark.long
 def test_without_test_patients_models_are_evaluated_on_those_that_choose_one(hospital):
     training, found = in_training(hospital), prepared(hospital)
     assert {one.id for one in found.cases} == {one.id for one in training.validation}
@@ -128,6 +129,7 @@ def test_too_few_patients_answer_nothing(hospital):
     assert "12" not in refused.value.public_reason
 
 
+@pytest.mark.long
 def test_a_file_of_subgroups_divides_the_evaluated_patients(hospital, tmp_path):
     file = tmp_path / "subgroups.csv"
     patients = [f"BraTS-GLI-{number:05}" for number in range(12)]

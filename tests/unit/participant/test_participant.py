@@ -97,6 +97,7 @@ def test_an_unreadable_case_takes_its_group_out_of_the_scores(tmp_path):
     assert len(participant.score(weights, final=True)) == 7 - len(group)
 
 
+@pytest.mark.long
 def test_unreadable_cases_can_leave_no_scores_to_send(tmp_path):
     participant, weights = evaluating(tmp_path, 5, min_training_patients=3)
     lose(participant.data.test[0])
@@ -128,6 +129,7 @@ def test_a_participant_that_only_evaluates_declines_to_train(tmp_path):
         participant.train({}, Schedule())
 
 
+@pytest.mark.long
 def test_a_batch_smaller_than_the_site_s_processes_is_reported_in_its_log(tmp_path, caplog):
     settings = site(tmp_path, device="cpu", processes=4)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)

@@ -49,6 +49,7 @@ def test_the_better_one_on_validation_patients_is_used(participant, monkeypatch)
     assert choose(participant, ALL) is ALL
 
 
+@pytest.mark.long
 def test_the_received_one_is_used_if_they_are_alike_or_no_patient_can_decide(participant, monkeypatch):
     own(participant, dict(ALL), monkeypatch)
     assert choose(participant, ALL) is ALL

@@ -40,6 +40,7 @@ def test_a_single_patient_only_evaluates(tmp_path):
     assert ids(data.validation) == ["P1"]
 
 
+@pytest.mark.long
 def test_a_new_examination_of_a_patient_whose_trained_one_is_unreadable_is_trained_on(tmp_path):
     patients = ["P1", "P2", "P3", "P4", "P5"]
     settings = site(tmp_path, patients, split_salt=None, max_left_out=0.5)
@@ -138,6 +139,7 @@ def test_a_site_with_few_patients_trains_on_all(tmp_path):
     assert (data.role, len(data.train), data.validated, data.tested) == ("trains", 5, 0, 0)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("patients", [1, 2, 3, 4])
 def test_a_site_with_one_to_four_patients_trains_if_the_hospital_wants_and_has_no_scores(tmp_path, patients):
     names = [f"P{number}" for number in range(patients)]

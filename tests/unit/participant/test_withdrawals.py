@@ -41,6 +41,7 @@ def test_whoever_withdraws_later_is_left_out_from_then_on(hospital):
     assert used(hospital("P1\nP4\n")) == {"P2", "P3"}
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("text", ["p2", "  P2  \r\n", "\ufeffP2\n", "# on paper, 3 May\n\nP2\n"])
 def test_the_list_is_read_as_people_write_it(hospital, text):
     assert used(hospital(text)) == {"P1", "P3", "P4"}

@@ -79,6 +79,7 @@ def test_a_label_is_never_replaced_by_a_prediction(model, folder):
     assert label.read_bytes() == b"drawn by an expert"
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("convention", "value"), [("brats-2023", 2), ("decathlon", 1), ("brats-ped-2024", 4)]
 )
@@ -288,6 +289,7 @@ def test_a_missing_image_is_named_with_what_there_is(run, tmp_path):
     assert done.incomplete == {("t1", "flair"): 1}
 
 
+@pytest.mark.long
 def test_a_case_of_named_files_has_the_id_that_they_share_or_that_of_their_folder(tmp_path, model):
     write_case(tmp_path / "in", "P 1.a_x")
     ids = {"%s.nii.gz": "Doe", "P1_%s.nii.gz": "P1", "P1.2-%s.nii": "P1.2", "x%s.nii.gz": "Doe"}
@@ -304,6 +306,7 @@ def test_a_case_of_named_files_has_the_id_that_they_share_or_that_of_their_folde
         shutil.rmtree(folder)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("shape", [(22, 26, 2), (2, 26, 22), (60, 60, 1), (1, 1, 40), (2, 2, 2)], ids=str)
 @pytest.mark.parametrize("margin", [0, (4, 4, 0)], ids=str)
 def test_a_thin_volume_is_predicted_or_left_out_with_a_reason(tmp_path, model, shape, margin):

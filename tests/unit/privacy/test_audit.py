@@ -91,6 +91,7 @@ def test_scores_without_information_refute_nothing():
     assert drawn.lower_bound(delta=1e-5) == 0
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0])
 def test_a_gaussian_mechanism_stays_below_its_epsilon_and_without_noise_is_refuted(sigma):
     # The sum of orthogonal canaries of norm 1 with noise; epsilon from the analytic curve of the Gaussian

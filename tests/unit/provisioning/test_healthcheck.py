@@ -45,6 +45,7 @@ def test_nobody_listens_and_nobody_is_connected(kits: Path) -> None:
     assert check(kits / "north") == (1, f"no connection to the server's port {PORT}")
 
 
+@pytest.mark.quick_cases(1)
 def test_a_server_that_listens_is_healthy(kits: Path, server: socket.socket) -> None:
     assert check(kits / SERVER) == (0, "healthy")
     assert check(kits / "north")[0] == 1

@@ -40,6 +40,7 @@ def test_a_kit_of_another_federation_is_not_unpacked(handover, tmp_path):
     assert not list(tmp_path.glob("received/*"))
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("text", ["", "abc", "g" * 64, "0" * 63])
 def test_a_number_that_is_none_is_said(handover, tmp_path, text):
     with pytest.raises(ConfigurationError, match="64 hexadecimal digits"):

@@ -33,6 +33,7 @@ def test_what_is_shipped_can_be_used():
     assert read_project_file(PROJECT, missing="")["name"] == "brain_tumor_consortium"
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("name", ["server", "01", "yes", "null", "a" * 72, "North", "client"])
 def test_a_name_that_can_not_be_used_is_rejected_before_flare_sees_it(tmp_path, name):
     file = renamed(tmp_path, name)
@@ -41,6 +42,7 @@ def test_a_name_that_can_not_be_used_is_rejected_before_flare_sees_it(tmp_path, 
             read()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", ["server", "a" * 72, "North", "client"])
 def test_flares_own_command_rejects_it_as_well(tmp_path, name):
     project = yaml.safe_load(renamed(tmp_path, name).read_text())
@@ -111,6 +113,7 @@ def test_a_participant_that_can_not_take_part_is_rejected_by_command_and_builder
         check_participants(participants, "project file")
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

@@ -38,6 +38,7 @@ def test_a_later_provisioning_keeps_the_encryption_context(encrypted):
         assert before.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.long
 def test_another_encryption_than_the_federation_has_is_rejected(encrypted):
     folder, project, _ = encrypted
     changed = copy.deepcopy(project)

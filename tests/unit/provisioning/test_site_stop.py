@@ -157,6 +157,7 @@ def test_what_ignores_the_signal_is_killed_with_all_that_it_started(root, start)
     assert not ended[helping.pid].killed
 
 
+@pytest.mark.long
 def test_waiting_for_the_end_of_the_job(root, start):
     job, parent = start(WORKER, "-m", root, "-n", JOB), start(PARENT, "-m", root)
     with subprocess.Popen(["sh", "-c", f"sleep 1; kill {job.pid}"]):

@@ -45,6 +45,7 @@ def message_bytes(count, folder):
     return sent
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("sites", [3, 12])
 def test_a_site_sends_the_bytes_that_are_announced(sites, tmp_path):
     _, masked, _ = round_costs(1000, sites, 32)

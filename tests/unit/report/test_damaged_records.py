@@ -186,6 +186,7 @@ def test_a_damaged_field_gives_a_page_or_a_named_fault(folder, name, drawn):
         try_one()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.hypothesis
 @pytest.mark.parametrize(("name", "drawn"), DRAWN)
 def test_two_damaged_fields_do_as_well(folder, name, drawn):

@@ -24,6 +24,7 @@ def table(text):
     return made
 
 
+@pytest.mark.quick_cases(19)
 @pytest.mark.parametrize("text", NASTY_TEXTS)
 @pytest.mark.parametrize(
     "dress", [str, Text, table, lambda text: Group(Text(text), table(text)), lambda text: Panel(Text(text))]

@@ -85,6 +85,7 @@ def inconsistent(receivers):
     return spoil
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("kind", "of"), [("self_secret", ""), ("self_shares", "site-02"), ("key_shares", "site-04")]
 )

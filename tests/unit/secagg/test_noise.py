@@ -119,6 +119,7 @@ def test_no_bound_is_stated_for_too_little_noise():
         summed_noise_epsilon(1.0, 0.2, 3, 10)
 
 
+@pytest.mark.long
 def test_noise_has_room_in_the_ring():
     variance, sites = 25, 4
     total = sum(discrete_gaussian(variance, 100_000) for _ in range(sites))

@@ -94,6 +94,7 @@ def test_what_the_server_has_before_the_sum_is_opened_holds_no_vector():
     assert np.full(LENGTH, 7, np.uint32).tobytes() not in masked
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(("k", "left", "opens"), [(0, 4, True), (0, 3, False), (3, 5, True), (3, 4, False)])
 def test_more_colluding_sites_need_more_survivors(k, left, opens):
     hospitals = Hospitals(names_of(6), policy=SurvivorPolicy(colluding_sites=k))

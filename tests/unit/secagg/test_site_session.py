@@ -147,6 +147,7 @@ def test_fewer_sites_than_the_threshold_do_not_begin(tmp_path):
         attempt.sites["site-00"].share(roster)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("of", [
     context(attempt=7), context(round_number=2), context(job="another"),
     context().model_copy(update={"parameters": bytes(32)}),

@@ -111,6 +111,7 @@ def test_a_file_that_is_no_key_is_rejected_and_not_shown(root, refused):
     assert "SECRET" not in str(finding)
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o604])
 def test_a_key_that_others_can_read_or_write_is_rejected(root, refused, mode):
     (root / "startup" / "client.key").chmod(mode)
@@ -143,6 +144,7 @@ def add_a_folder(startup):
     (startup / "custom").mkdir()
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize(
     ("change", "named"),
     [(tamper, "fed_client.json"), (add_a_file, "extra__resources.json"), (add_a_folder, "custom")],
@@ -166,6 +168,7 @@ def test_a_kit_without_signatures_is_not_called_unchanged(root):
     assert "nvflare package" in finding.seen
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("content", ["{", '{"fed_client.json": "x"}', '{"fed_client.json": 1}'])
 def test_a_broken_signature_file_is_rejected(root, refused, content):
     (root / "startup" / "signature.json").write_text(content)

@@ -37,6 +37,7 @@ def test_another_flare_is_rejected(root, monkeypatch, refused):
     refused(findings["software.versions"], "versions do not fit", "constraints.txt consilium-*.whl")
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("expected", ["0.99.0", "9.0"])
 def test_a_federation_of_another_version_is_rejected(root, refused, expected):
     write(root / "local" / "consilium.json", {"consilium": expected, "nvflare": "2.9.0"})

@@ -56,6 +56,7 @@ def test_sound_scans_are_ready_and_nothing_speaks_of_a_brain(check, elm):
     assert BRAIN.findall(text) == []
 
 
+@pytest.mark.long
 def test_what_is_wrong_with_a_scan_is_found(check, elm):
     (elm / "patient00_mask.nii.gz").write_bytes(b"no image")
     (elm / "patient01_ct.nii.gz").unlink()

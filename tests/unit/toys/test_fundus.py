@@ -85,6 +85,7 @@ def test_a_folder_without_grades_or_photographs_is_recognized(check, island, tmp
     assert check(tmp_path / "empty")[1]["findings"][0]["code"] == "unknown_layout"
 
 
+@pytest.mark.long
 def test_its_hospitals_are_made_by_the_command_line(run, tmp_path):
     code, out = run("cohort", tmp_path / "data", "--task", "fundus", "--set", "seed=3")
     assert code == 0

@@ -219,6 +219,7 @@ def test_files_that_are_only_copied_need_no_other_look(two_patients, check, kept
     assert [case.id for case in checked.cohort.cases] == [CASE, OTHER]
 
 
+@pytest.mark.long
 def test_a_file_to_complete_holds_what_can_be_accepted_and_nothing_else(two_patients, check, kept, tmp_path):
     damage("skull and scalp", two_patients)
     lines = format_acceptances(check(two_patients).findings).splitlines()

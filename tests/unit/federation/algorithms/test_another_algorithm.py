@@ -116,6 +116,7 @@ def test_two_questions_a_second_weight_set_and_momentum(run):
     assert record.settings["algorithm"] == {"name": "toy", "mu": 0.1, "momentum": 0.5}
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("task", [GREET, TRAIN])
 def test_a_job_resumed_after_a_crash_ends_as_if_nothing_had_been_between(run, task):
     _, undisturbed = run({"north": ToySite(), "south": ToySite(step=3.0)})
@@ -173,6 +174,7 @@ def test_what_the_algorithm_does_not_declare_is_rejected(run, lie, reason):
     assert reason in record.rounds[0].sites["evil"].reason
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     "content", [None, {}, {"number": 10**6}, {"number": 1, "more": 1}, [1], {"number": "1"}]
 )

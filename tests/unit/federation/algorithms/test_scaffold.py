@@ -96,6 +96,7 @@ def test_under_plain_steps_it_is_option_two_of_the_paper(sites, tmp_path, monkey
     assert Checked.compared == 4 * 2 * 3  # parameters, sites, rounds
 
 
+@pytest.mark.long
 def test_corrected_updates_differ_less_between_hospitals(sites, tmp_path, monkeypatch):
     learning = SETTINGS.model_copy(update={"warmup": 0.0})
 

@@ -93,6 +93,7 @@ def test_a_site_that_lies_about_others_shares_excludes_nobody(run, sites):  # no
     np.testing.assert_allclose(w(engine), 2 * WITH_WEST, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_site_that_demands_more_sites_than_there_are_costs_itself_only(run, sites):  # noqa: F811
     hospitals = sites(options=STEPS)
     path = hospitals["west"].folder / "local" / PEERS_FILE

@@ -250,6 +250,7 @@ def test_with_fewer_sites_than_the_threshold_nothing_is_opened(run, sites):
     assert len(panics(engine)) == 1
 
 
+@pytest.mark.long
 def test_a_site_that_only_evaluates_scores_and_sends_nothing(run, sites):
     hospitals = sites(options={**STEPS, "west": {"step": None}})
     record, engine = run(hospitals)
@@ -421,6 +422,7 @@ def test_no_update_is_masked_by_limits_of_the_server_s_choice(run, sites, monkey
     assert len(sealed) in (0, len(NAMES))
 
 
+@pytest.mark.long
 def test_a_round_that_makes_the_model_worse_is_dropped(run, sites):
     hospitals = sites(options=STEPS, dice=lambda value: 0.9 if value == 0 else 0.1)
     record, engine = run(hospitals, rollback_margin=0.05, rounds=2)

@@ -89,6 +89,7 @@ def longest(waits, *tasks):
     return max(seconds for task, seconds in waits if task in tasks)
 
 
+@pytest.mark.long
 def test_a_site_that_stopped_in_the_last_round_delays_the_end_by_two_minutes_at_most(
     run,  # noqa: F811
     sites,  # noqa: F811

@@ -135,6 +135,7 @@ def test_a_gain_that_can_t_be_so_costs_the_answer(run):
     assert [name for name, one in record.models.items() if "liar" in one.sites] == ["local_only"]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("first", [lambda index: None, lambda index: to_shareable(content(), 7)])
 def test_without_an_answer_about_its_own_model_a_site_loses_its_gains_alone(run, first):
     def late(index):

@@ -23,6 +23,7 @@ def test_an_aborted_job_says_so_and_asks_nobody(run):
     assert north.seen == []
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize(
     ("task", "index", "when", "kept"),
     [

@@ -41,6 +41,7 @@ def test_statistics_of_two_jobs_can_t_be_subtracted(hospital, change, minimum):
         assert after.histogram("intensity_t1") == before.histogram("intensity_t1")
 
 
+@pytest.mark.long
 def test_a_label_that_comes_later_is_described_with_others(hospital):
     for number in range(MINIMUM):
         write(hospital, f"BraTS-GLI-{number + 500:05}-100", values=None)
@@ -87,6 +88,7 @@ def test_counts_of_cases_left_out_move_by_enough_patients(hospital):
     assert reported[-1] == 3
 
 
+@pytest.mark.long
 def test_declared_patients_are_what_is_counted(hospital, tmp_path):
     file = tmp_path / "patients.csv"
     lines = [f"{patient}-100,{'AB'[place % 2]}" for place, patient in enumerate(PATIENTS)]

@@ -105,6 +105,7 @@ def sides(settings):
     return {case.id: side for side in ("train", "validation") for case in getattr(data, side)}
 
 
+@pytest.mark.long
 def test_cases_of_both_sides_that_are_declared_one_patient_are_trained_on(hospital, tmp_path):
     before = sides(hospital)
     trained, validated = (min(case for case in before if before[case] == side) for side in TWO)

@@ -84,6 +84,7 @@ def test_a_restarted_process_remembers_what_was_tested(hospital, engine):
     assert execute(again, engine, TRAIN, asked(2)).get_header(CODE_HEADER) == "already_tested"
 
 
+@pytest.mark.long
 def test_a_site_without_test_patients_answers_without_scores(engine, tmp_path):
     at_site(engine, site(tmp_path, SEVEN, validation_fraction=0.3))
     executor = SiteExecutor(LEARNING.model_dump(mode="json"))

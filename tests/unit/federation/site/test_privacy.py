@@ -142,7 +142,7 @@ def test_a_server_that_says_fewer_rounds_meets_the_budget_all_the_same(engine, t
         assert refusal(execute(executor, engine, TRAIN, again))[0] == "privacy_budget"
 
 
-@pytest.mark.quick_cases(1)
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize("named", [RUN, None, "another", 7, "x" * 200])
 def test_a_payment_names_the_training_that_the_server_says_is_resumed(engine, tmp_path, named):
     settings = hospital(engine, tmp_path)

@@ -80,6 +80,7 @@ def test_what_an_algorithm_may_not_send_stops_at_the_site(cases, kind, reason):
         check_outgoing(result, ToySettings())
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("kept", [True, False], ids=["a new process", "the same process"])
 def test_a_round_starts_from_what_the_one_before_left(cases, tmp_path, kept):
     whole = trainer(cases)

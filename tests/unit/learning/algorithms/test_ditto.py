@@ -59,6 +59,7 @@ def test_the_stronger_the_term_the_nearer_it_is_to_the_received_model(cases):
     assert distances[-1] < 0.6 * distances[0]
 
 
+@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("kept", [True, False], ids=["a new process", "the same process"])
 def test_a_round_continues_its_model_and_moments_and_is_the_same_when_repeated(cases, tmp_path, kept):
     whole = trainer(cases, 0.5)

@@ -217,6 +217,7 @@ class Normalized(TinyMethod):
         return nn.Sequential(nn.Conv3d(4, 4, 1), nn.GroupNorm(2, 4), nn.Conv3d(4, 3, 1))
 
 
+@pytest.mark.quick_cases(2)
 @pytest.mark.parametrize(
     ("changes", "moved"),
     [

@@ -85,7 +85,6 @@ def test_the_schema_rejects_what_compose_does_not_know(kits: Path) -> None:
         jsonschema.validate(wrong, SCHEMA)
 
 
-@pytest.mark.quick_cases(1)
 @pytest.mark.parametrize("name", [SERVER, "north"])
 def test_a_container_has_no_rights_and_survives(kits: Path, name: str) -> None:
     found = service(kits / name)
@@ -105,6 +104,7 @@ def test_a_container_has_no_rights_and_survives(kits: Path, name: str) -> None:
     assert all(one["bind"]["create_host_path"] is False for one in mounts.values() if one["type"] == "bind")
 
 
+@pytest.mark.long
 def test_memory_and_umask_are_set_by_the_kits_script(kits: Path) -> None:
     assert service(kits / SERVER)["command"] == ["/kit/startup/sub_start.sh", "--once"]
     script = (kits / SERVER / "startup/sub_start.sh").read_text()
@@ -163,6 +163,7 @@ def test_folders_outside_the_kit_are_mounted_under_their_own_paths(tmp_path: Pat
     assert "/kit/cache" not in mounts
 
 
+@pytest.mark.long
 def test_what_lies_in_the_kit_or_in_the_dataset_needs_no_mount_of_its_own(tmp_path: Path) -> None:
     kit = write(tmp_path, cache_dir="fast", patients_file="/data/brats/participants.tsv", state_dir="state")
 

@@ -74,12 +74,12 @@ def test_the_files_are_plain(kit):
         assert not re.search(r"(&|\*)id\d", path.read_text())
 
 
+@pytest.mark.quick_cases(1)
 def test_no_name_is_there_twice(kit):
     files = (kit.root / "kubernetes").iterdir()
     assert len(documents(kit)) == sum(1 for path in files for _ in yaml.safe_load_all(path.read_text()))
 
 
-@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize(
     ("where", "key", "value"),
     [
@@ -120,6 +120,7 @@ def test_every_pod_can_write_where_programs_write(kit):
         assert {mount["name"] for mount in mounts.values()} == {volume["name"] for volume in pod["volumes"]}
 
 
+@pytest.mark.quick_cases(1)
 def test_every_claim_that_a_pod_mounts_is_made(kit):
     made = documents(kit)
     for pod in pods_of(kit).values():

@@ -56,6 +56,7 @@ def test_the_key_metric_comes_first_with_interval_and_number_of_patients():
     assert "Median" in text
 
 
+@pytest.mark.long
 def test_few_patients_are_cautioned():
     text = page(TUMORS, tumors(A=0.9))
     assert "Mean Dice 0.900 over 1 patient. So few patients say little about others." in text
@@ -72,6 +73,7 @@ def test_a_few_patients_have_no_quantiles(patients):
     assert table.count("<td>") == 2 * table.count("<tr>")  # mean and interval
 
 
+@pytest.mark.long
 def test_every_region_has_every_metric_and_definitions_follow():
     text = page(TUMORS, FIVE)
     for title in ("Overall", "Tumor core", "Whole tumor", "Enhancing tumor"):
@@ -89,6 +91,7 @@ def test_the_worst_cases_are_named_for_the_hospital():
     assert "G" not in worst.partition("has all.")[2]
 
 
+@pytest.mark.long
 def test_what_is_left_out_has_its_code_and_remedy():
     finding = Finding(code=DataCode.UNLABELED, case_id="<b>Roe</b>", detail="It has no label.")
     text = page(TUMORS, FIVE, findings=[finding], left_out=1)

@@ -63,6 +63,7 @@ def keys(page):
     return {flow.key for flow in page.flows}
 
 
+@pytest.mark.quick_cases(9)
 @pytest.mark.parametrize(("job", "decided", "expected"), MATTERS, ids=lambda one: str(one)[:50])
 def test_each_decision_of_a_hospital_changes_its_page(job, decided, expected):
     assert expected not in statement(job).model_dump_json()

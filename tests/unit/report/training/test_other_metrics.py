@@ -73,6 +73,7 @@ def test_hospitals_together_are_the_kappa_of_their_counts_and_not_the_mean_of_ka
     assert summary.global_["kappa"] != pytest.approx(mean, abs=1e-3)
 
 
+@pytest.mark.long
 def test_the_whole_report_is_of_the_task_s_metrics(tmp_path: Path, installed: None) -> None:
     text = drawn(tmp_path)
     for words in (

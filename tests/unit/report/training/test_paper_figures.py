@@ -65,6 +65,7 @@ def test_text_stays_text_and_standings_are_in_words(figures: Path) -> None:
     assert ReportAnswers.of(report).gain.sentence in words
 
 
+@pytest.mark.long
 def test_a_name_of_another_is_only_text(tmp_path: Path) -> None:
     hostile = "<script>$x^2$</script>"
     record = federation(rounds=1)

@@ -39,6 +39,7 @@ def text_of(page: Path) -> str:
     return read_text(page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("without_drawings")
 def test_one_target_is_one_column_and_one_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = study([LESION], monkeypatch)

@@ -46,6 +46,7 @@ def test_names_and_values_tell_the_convention(hospital, names, labels, conventio
     assert (len(cohort.cases), cohort.problems) == (len(labels), ())
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("names", "labels", "evidence"),
     [
@@ -117,6 +118,7 @@ def test_masks_of_one_region_are_not_read_as_one_tissue(hospital, names, value, 
         _read(hospital, names, [(value,)] * number)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("names", "labels", "lacking"),
     [
@@ -173,6 +175,7 @@ def test_what_chance_can_explain_is_a_warning_that_shows_both_readings(hospital,
     assert re.search(r"\. Either they are .*; or .*\. State it .*--convention", doubt)
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize(
     ("names", "usual", "stray", "convention"),
     [

@@ -40,6 +40,7 @@ def _prepared(folder, affine, spacing_mm, shape=SHAPE):
     return preprocess(case, LabelConvention.BRATS_2018, settings), case
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)
 @pytest.mark.parametrize("spacing_mm", [1.0, 2.0, 0.7])
 def test_the_reference_returns_to_its_file_voxel_by_voxel(tmp_path, affine, spacing_mm):
@@ -67,6 +68,7 @@ def test_every_orientation_gives_the_same_case(tmp_path, affine):
     assert np.allclose(prepared.image[0, 2:-2, 2:-2, 2:-2], wanted, atol=2e-3)
 
 
+@pytest.mark.quick_cases(4)
 @pytest.mark.parametrize("affine", AFFINES.values(), ids=AFFINES)
 @pytest.mark.parametrize("spacing_mm", [2.0, 0.7, (1.0, 0.5, 3.0)])
 def test_a_prediction_on_the_task_grid_lands_on_the_tumor(tmp_path, affine, spacing_mm):

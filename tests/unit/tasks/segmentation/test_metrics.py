@@ -55,6 +55,7 @@ def hd95_by_distance_maps(prediction, reference, spacing):
     return max(np.percentile(maps[1][surfaces[0]], 95), np.percentile(maps[0][surfaces[1]], 95))
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("spacing", [ISOTROPIC, ANISOTROPIC])
 @pytest.mark.parametrize("seed", range(4))
 def test_hd95_agrees_with_distance_maps(spacing, seed):

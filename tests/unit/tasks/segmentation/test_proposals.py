@@ -51,6 +51,7 @@ def test_voxels_are_the_median_patients_and_not_too_fine_for_a_cpu(spacing, gpu_
     assert plan(spacing=spacing, gpu_gib=gpu_gib).spacing_mm == (chosen,) * 3
 
 
+@pytest.mark.long
 def test_a_large_gpu_takes_the_whole_head():
     learning = plan(gpu_gib=80, patients=200)
     assert learning.patch_voxels == (144, 176, 152)

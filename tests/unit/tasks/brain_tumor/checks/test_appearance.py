@@ -36,6 +36,7 @@ def findings(checked, code):
     return [one for one in checked.findings if one.code.value == code]
 
 
+@pytest.mark.long
 def test_a_copy_with_other_intensities_is_left_out_and_its_original_used(two_patients, check):
     (brighter,) = (one for one in damages() if one.name == "the examination brighter under another id")
     brighter.apply(two_patients, CASE, OTHER)

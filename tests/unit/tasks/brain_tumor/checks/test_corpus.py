@@ -68,6 +68,7 @@ def test_two_damages_of_one_case_are_both_found(pair, two_patients, check):
     assert all(found & damage.codes for damage in pair)
 
 
+@pytest.mark.long
 def test_what_is_labeled_enhancing_has_to_take_up_contrast_agent(two_patients, check):
     path = two_patients / CASE / f"{CASE}_seg.nii.gz"
     label = nib.load(path)

@@ -73,6 +73,7 @@ def test_whatever_is_wrong_with_one_file_the_skull_in_the_others_is_seen(name, t
     assert len({one.image for one in found} - {None}) >= 3
 
 
+@pytest.mark.long
 def test_images_on_grids_of_their_own_are_looked_at_one_by_one(two_patients, check):
     damage("skull and scalp", two_patients)
     for size, kind in enumerate(("t1ce", "t2", "flair"), start=1):
@@ -82,6 +83,7 @@ def test_images_on_grids_of_their_own_are_looked_at_one_by_one(two_patients, che
     assert volume_of(checked, CASE).image_spacing_mm.keys() == {"t1", "t1ce", "t2", "flair"}
 
 
+@pytest.mark.long
 def test_a_label_that_means_nothing_hides_nothing_of_the_images(two_patients, check):
     damage("skull and scalp", two_patients)
     damage("an unknown value", two_patients)
@@ -99,6 +101,7 @@ def test_a_head_with_its_skull_is_no_part_of_a_brain(two_patients, check):
     assert "partial_coverage" not in found
 
 
+@pytest.mark.long
 def test_a_slab_is_said_to_be_one_in_words_that_are_true(two_patients, check):
     damage("half a brain", two_patients)
     (slab,) = of(check(two_patients), "partial_coverage")
@@ -106,6 +109,7 @@ def test_a_slab_is_said_to_be_one_in_words_that_are_true(two_patients, check):
     assert "100%" not in slab.detail
 
 
+@pytest.mark.long
 def test_one_case_is_one_problem_however_much_is_found(two_patients, check):
     damage("skull and scalp", two_patients)
     damage("a modality is missing", two_patients)

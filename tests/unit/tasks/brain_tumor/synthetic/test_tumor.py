@@ -57,6 +57,7 @@ def test_enhancing_rim_lies_between_necrosis_and_edema(grown: Patients) -> None:
         assert depth[rim].mean() < depth[core & ~rim].mean(), "what does not enhance lies deeper"
 
 
+@pytest.mark.long
 def test_low_grade_glioma_has_a_core_but_no_enhancement(atlas: Atlas) -> None:
     rng = np.random.default_rng(1)
     plan = plan_tumor(atlas, TumorMix(), enhancing=False, rng=rng)

@@ -60,6 +60,7 @@ def test_the_brain_keeps_its_contrast_and_the_crop_its_size(damage, two_patients
     assert {case.id for case in checked.cohort.cases} == {CASE, OTHER}  # a warning: the case is used
 
 
+@pytest.mark.long
 def test_it_is_said_how_many_voxels_are_hot_and_where(two_patients, check):
     next(one for one in hot_damages() if one.name == "hot voxels in the background").apply(
         two_patients, CASE, OTHER
@@ -99,6 +100,7 @@ def test_a_slice_that_is_blank_or_brighter_is_found(axis, factor, two_patients, 
     assert "1 slice differs in brightness" in finding.detail
 
 
+@pytest.mark.long
 def test_strays_are_found_in_images_of_any_number_type(two_patients, check):
     def stray(array):
         array[0, 0, 0] = 3

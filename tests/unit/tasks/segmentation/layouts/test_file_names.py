@@ -86,6 +86,7 @@ def _read(hospital, **options):
     return read_cohort(hospital.folder, case_format=CASES, **options)
 
 
+@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_names_of_collections_and_pipelines_are_read(hospital, collection):
     pattern, names, case_id = COLLECTIONS[collection]

@@ -174,6 +174,7 @@ def test_only_cases_of_the_decathlon_are_numbered_as_its_own_without_being_asked
     assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2023, 1)
 
 
+@pytest.mark.quick_cases(5)
 @pytest.mark.parametrize("case_id", ["P001", "BraTS-GLI-00001-000", "BRATS_001_new", "BRATS_"])
 @pytest.mark.parametrize("folder", ["imagesTr", "imagesTs"])
 @pytest.mark.parametrize("stated", [None, LabelConvention.DECATHLON])

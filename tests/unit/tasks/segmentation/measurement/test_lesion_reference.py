@@ -58,5 +58,6 @@ def test_scores_are_those_of_the_definition_with_the_library_of_the_challenge():
     compare(hd95, range(PHANTOMS))
 
 
+@pytest.mark.long
 def test_scores_are_those_of_the_definition_with_all_pairs_of_points():
     compare(of_all_pairs, range(PHANTOMS, PHANTOMS + 40))

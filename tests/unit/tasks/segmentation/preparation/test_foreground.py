@@ -25,6 +25,7 @@ def test_the_box_of_a_head_has_a_margin():
     assert anatomy_box(ball(), None, MM) == BOX
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize(
     "where",
     [

@@ -36,6 +36,7 @@ def test_the_formula_of_the_documentation():
     assert np.allclose(standardize(voxels), expected)
 
 
+@pytest.mark.quick_cases(7)
 @pytest.mark.parametrize("share", [1e-4, 3e-3, 0.05, 0.2])
 @pytest.mark.parametrize("value", [65530, 32767, -32768, 1e6, 1e30, -1e12])
 def test_hot_voxels_leave_the_others_as_they_are(share, value):

@@ -109,6 +109,7 @@ LARGE = head((40, 40, 40), seed=1)
 LARGE[:8] = LARGE[-8:] = LARGE[:, :8] = LARGE[:, -8:] = LARGE[:, :, :8] = LARGE[:, :, -8:] = 0
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("name", FLAT)
 def test_an_image_without_contrast_around_the_head_is_rejected(tmp_path, name):
     case = one_case(tmp_path, {"t1": LARGE, "flair": FLAT[name]})
@@ -120,6 +121,7 @@ def test_an_image_without_contrast_around_the_head_is_rejected(tmp_path, name):
     assert set(check.image_spacing_mm) == {"t1"}  # the other image is looked at all the same
 
 
+@pytest.mark.quick_cases(3)
 @pytest.mark.parametrize("name", FLAT)
 def test_each_image_without_contrast_is_named(tmp_path, name):
     case = one_case(tmp_path, {"t1": _stray(value=7, at=(0, 0, 0)), "flair": FLAT[name]})
@@ -169,6 +171,7 @@ def test_the_native_grid_is_left_alone_where_spacings_agree(tmp_path):
     assert np.array_equal(prepared.label, prepared.reference)
 
 
+@pytest.mark.long
 def test_intensities_beyond_float16_are_clipped(tmp_path):
     image = np.ones((140, 140, 140), np.float32)
     image[:10] = 2
