@@ -114,6 +114,7 @@ class Federation:
     def session(self, user: str, seconds: float = 60.0) -> Iterator[Session]:
         """Log in as a user, with the user's own kit, and wait so long for the server."""
         session = new_secure_session(user, str(self.kits[user]), timeout=seconds)
+        session.set_timeout(seconds)  # instead of 5 s, too few where tests fill the machine
         try:
             yield session
         finally:

@@ -47,6 +47,8 @@ _SITE_FILES = {
     "fed_server.json": "the server",
 }
 _CONNECT_SECONDS = 10.0
+_COMMAND_SECONDS = 30.0
+"""How long the answer to a command may take; FLARE's 5 s are too few for a busy server or a slow network."""
 _ENDED = "FINISHED"
 
 
@@ -78,6 +80,7 @@ def open_session(kit: Path, *, study: str = DEFAULT_STUDY) -> Iterator[Session]:
     with redirect_stdout(io.StringIO()):  # FLARE's API prints; standard output is for what was asked
         session = _log_in(kit, study)
         try:
+            session.set_timeout(_COMMAND_SECONDS)
             yield session
         finally:
             session.close()

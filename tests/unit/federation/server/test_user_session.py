@@ -116,6 +116,18 @@ def test_a_server_that_is_down_or_too_busy_does_not_answer(tmp_path, monkeypatch
         pass
 
 
+def test_a_server_may_take_its_time_to_answer_a_command(tmp_path, monkeypatch):
+    """FLARE gives up after 5 s, and then says that the server can't be reached."""
+    session, given = Session(), []
+    session.set_timeout, session.close = given.append, lambda: None
+    monkeypatch.setattr("consilium.federation.server.user_session.new_secure_session", lambda **_: session)
+    monkeypatch.setattr("consilium.federation.server.user_session._check_kit", lambda kit: None)
+    monkeypatch.setattr("consilium.federation.server.user_session._user_of", lambda kit: "lead")
+    with open_session(tmp_path) as opened:
+        assert opened is session
+        assert given[0] >= 30
+
+
 def test_a_damaged_kit_is_reported(tmp_path):
     (tmp_path / "startup").mkdir()
     (tmp_path / "startup" / "fed_admin.json").write_text("{}")
