@@ -34,7 +34,7 @@ def write_results(out: Path, outcomes: Mapping[Run, Outcome]) -> str:
 
 
 def write_page(page: Path, outcomes: Mapping[Run, Outcome]) -> None:
-    """Put the tables between the marks of a page, and the plot beside the page.
+    """Put the tables between the marks of a page, and the plot beside the page, under its name.
 
     Raises:
         ConfigurationError: The page has no marks.
@@ -46,7 +46,7 @@ def write_page(page: Path, outcomes: Mapping[Run, Outcome]) -> None:
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     written = f"{before}{BEGIN}\n\n{markdown(tables, outcomes)}\n{END}{after}"
     write_atomically(page, written.encode())
-    draw(tables, page.parent / PLOT)
+    draw(tables, page.with_suffix(".svg"))
 
 
 def markdown(tables: Mapping[str, Sequence[Row]], outcomes: Mapping[Run, Outcome]) -> str:

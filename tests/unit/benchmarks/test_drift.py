@@ -12,7 +12,7 @@ from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT
 from drift_parts.cohorts import QUICK, WHOLE, describe_cohort
 from drift_parts.comparison import compare, compare_all, mean_difference, rounds_to, worst_site_difference
 from drift_parts.outcome import Outcome
-from drift_parts.page import BEGIN, END, PLOT, markdown, write_page, write_results
+from drift_parts.page import BEGIN, END, markdown, write_page, write_results
 from drift_parts.plan import ALGORITHMS, LEFT_OUT, Effort, Run, plan_runs
 from drift_parts.runs import Runner
 
@@ -185,7 +185,7 @@ def test_a_page_gets_tables_between_its_marks_and_the_plot_beside_it(tmp_path):
         write_page(page, outcomes)
     tables = markdown({"The mild cohort, seed 0": compare(outcomes, "mild")}, outcomes)
     assert page.read_text() == f"# Before\n{BEGIN}\n\n{tables}\n{END}\nAfter\n"
-    drawn = ElementTree.parse(tmp_path / PLOT).getroot()
+    drawn = ElementTree.parse(page.with_suffix(".svg")).getroot()
     assert "FedAvg" in "".join(drawn.itertext())
     (tmp_path / "other.md").write_text("# None\n")
     with pytest.raises(ConfigurationError, match="has no lines"):
