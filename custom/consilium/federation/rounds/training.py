@@ -130,6 +130,9 @@ class TrainingRounds:
     def _skip(self, index: int, weights: Weights, record: RoundRecord, reason: str) -> Weights:
         """Let a round count without an update; returns the model that it started from.
 
+        That is no candidate for the best one yet: its evaluation continues with the next round, which may
+        drop it.
+
         Raises:
             FailedJob: If no round of the job has changed the model.
         """
@@ -138,12 +141,10 @@ class TrainingRounds:
             f"{reason}; the difference of two would show single updates, so the model before it was kept"
         )
         run.controller.warning(f"round {record.number}: {record.rolled_back}")
-        weights = run.plan.rollback.start(index, weights)
-        run.select_best(index, weights)
         run.controller.event(AppEventType.ROUND_DONE)
         if index + 1 == run.plan.rounds and all(one.rolled_back for one in run.record.rounds):
             raise FailedJob(f"no round has changed the model; round {record.number}: {record.rolled_back}")
-        return weights
+        return run.plan.rollback.start(index, weights)
 
     def _ask_all(self, index: int, weights: Weights, record: RoundRecord) -> Weights:
         """Ask the algorithm's questions in their order; returns the model that the sites trained from.

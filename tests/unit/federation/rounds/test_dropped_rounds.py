@@ -2,9 +2,11 @@
 
 import pytest
 
-from consilium.federation.message_names import (
-    TRAIN,
-)
+from consilium.errors import RefusalCode
+from consilium.federation.algorithms.fedavg import ServerFedAvg
+from consilium.federation.message_names import TRAIN
+from consilium.federation.updates.rejection_history import RejectedUpdate
+from consilium.records.outcome import determine_outcome
 from federation.rehearsal import Site, saved
 
 
@@ -122,6 +124,46 @@ def test_a_failed_attempt_with_one_site_s_scores_does_not_keep_a_bad_round(run):
     )
     assert record.rounds[1].rolled_back
     assert record.rounds[2].attempts == 2
+
+
+def test_a_model_is_the_best_only_once_no_later_score_can_drop_it(run, monkeypatch):
+    """North alone scores round 1's model in round 2, which is skipped; others find it worse in round 3."""
+
+    class Late(Site):
+        def __call__(self, task, model):
+            answer = super().__call__(task, model)
+            return None if (task, model.current_round) == (TRAIN, 1) else answer
+
+    combine, rounds = ServerFedAvg.combine, []
+
+    def combine_not_in_round_2(self):
+        rounds.append(len(rounds))
+        if len(rounds) == 2:
+            raise RejectedUpdate("a site was lost", code=RefusalCode.ROUND_OPENED)
+        return combine(self)
+
+    monkeypatch.setattr(ServerFedAvg, "combine", combine_not_in_round_2)
+    worse = {0: 0.9}
+    sites = {"north": Site(), "south": Late(), "east": Late()}
+    for site in sites.values():
+        site.dice = lambda w: worse.get(round(w), 0.1)
+    record, engine = run(sites, min_sites=1, rounds=3, rollback_margin=0.05)
+    assert record.status == "finished"
+    assert [bool(one.rolled_back) for one in record.rounds] == [True, True, True]
+    assert record.best_round is None
+    assert not (engine.run_folder / "best_model.safetensors").exists()
+
+
+def test_a_job_without_a_final_model_tells_no_hospital_that_it_has_no_part_in_it(run):
+    class Mute(Site):
+        def __call__(self, task, model):
+            return None if task == TRAIN else super().__call__(task, model)
+
+    record, _ = run({"north": Site(), "south": Site(), "east": Mute()}, min_sites=3)
+    assert record.status == "failed"
+    assert record.rounds[0].sites["north"].outcome == "trained"
+    assert determine_outcome(record).kind == "failure"
+    assert RefusalCode.NO_UPDATE not in {one.code for one in determine_outcome(record).reasons}
 
 
 def test_one_site_can_t_bring_a_round_down(run):
