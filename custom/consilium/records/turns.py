@@ -58,12 +58,13 @@ def note_missed_turn(record: RoundRecord, reason: str) -> None:
 def list_missed_turns(record: FederationRecord) -> list[MissedTurns]:
     """Return the turns that hospitals missed, by hospital and reason.
 
-    Without those of rounds from which the hospital is absent altogether: that is a reason by itself.
+    Without those of rounds from which the hospital is absent altogether, as that is a reason by itself, and
+    of rounds in which it trained in a later attempt, as it missed nothing then.
     """
     found = defaultdict[tuple[str, str, RefusalCode | None], list[int]](list)
     for one in record.rounds:
         for site, missed in one.missed_turns.items():
-            if site not in one.sites or one.sites[site].outcome not in _ABSENT:
+            if site not in one.sites or one.sites[site].outcome not in (*_ABSENT, "trained"):
                 found[site, missed.reason or missed.outcome, missed.code].append(one.number)
     return [
         MissedTurns(site, tuple(rounds), reason, code)
@@ -75,8 +76,11 @@ def sites_without_update(record: FederationRecord) -> list[str]:
     """Return the sites that train and took part, and have no update with a weight in a round that counts.
 
     A site that is absent from every round is none of them: its absence is a reason by itself. Neither is any
-    where no round counts, as then no site has an update in the model.
+    where no round counts, as then no site has an update in the model, or where the job has not finished, as
+    then there is no final model.
     """
+    if record.status != "finished":
+        return []
     kept = [one.sites for one in record.rounds if one.rolled_back is None]
     if not kept:
         return []

@@ -42,6 +42,16 @@ def test_a_site_that_is_absent_from_every_round_is_named_for_that_alone():
     assert sites_without_update(record) == []
 
 
+@pytest.mark.parametrize("status", ["failed", "running"])
+def test_without_a_final_model_no_site_is_told_that_it_has_no_part_in_it(status):
+    record = federation()
+    record.rounds = record.rounds[:1]
+    record.rounds[0].sites["birch"].weight = 0.0  # as in a round that never came to be combined
+    assert sites_without_update(record) == ["birch"]
+    record.status = status
+    assert sites_without_update(record) == []
+
+
 def test_a_round_in_which_all_train_has_no_turn_to_miss():
     record = a_round(turn=None, birch=GONE)
     note_missed_turn(record, "too few updates")
@@ -72,7 +82,15 @@ def test_turns_missed_for_one_reason_are_one_entry():
     record = federation()
     for one in (record.rounds[0], record.rounds[2]):
         one.missed_turns = {"birch": GONE}
+        one.sites["birch"] = WAITED
     record.rounds[1].missed_turns = {"cedar": GONE}
     record.rounds[1].sites["cedar"] = GONE  # it is absent from that round, which says enough
     (missed,) = list_missed_turns(record)
     assert (missed.site, missed.rounds, missed.reason) == ("birch", (1, 3), "out of memory")
+
+
+def test_a_hospital_whose_second_try_in_the_same_round_succeeds_missed_no_turn():
+    record = federation()
+    record.rounds[0].missed_turns = {"birch": GONE}
+    assert record.rounds[0].sites["birch"].outcome == "trained"
+    assert list_missed_turns(record) == []
