@@ -147,26 +147,40 @@ def compare_all(outcomes: Mapping[Run, Outcome]) -> dict[str, list[Row]]:
     """Return the rows of every cohort, by what they are of.
 
     Algorithms of which other seeds were run saw other patients, so their means can't stand beside each other:
-    there is a table for each set of seeds, with the algorithms that have all of them.
+    there is a table for each set of seeds, with the algorithms that have all of them. Local-only and pooled
+    models are of the network of most algorithms; those of another one have tables without them.
     """
     tables = {}
     for cohort in COHORTS:
-        seeds: dict[str, set[int]] = {}
-        for run in outcomes:
-            if run.cohort == cohort and run.left_out is None:
-                seeds.setdefault(run.algorithm, set()).add(run.seed)
-        for common in sorted({tuple(sorted(one)) for one in seeds.values()}, key=lambda one: (len(one), one)):
+        for network in dict.fromkeys(one.network for one in ALGORITHMS.values()):
             chosen = {
                 run: done
                 for run, done in outcomes.items()
                 if run.cohort == cohort
-                and run.seed in common
-                and seeds.get(run.algorithm, set()) >= {*common}
+                and run.left_out is None
+                and ALGORITHMS[run.algorithm].network == network
             }
-            several = "seed" if len(common) == 1 else "seeds"
-            title = f"The {cohort} cohort, {several} {', '.join(map(str, common))}"
-            tables[title] = compare(chosen, cohort)
+            for seeds, runs in _by_seeds(chosen).items():
+                several = "seed" if len(seeds) == 1 else "seeds"
+                of_network = "" if network is None else f", {network}"
+                title = f"The {cohort} cohort{of_network}, {several} {', '.join(map(str, seeds))}"
+                tables[title] = compare(runs, cohort)
     return tables
+
+
+def _by_seeds(outcomes: Mapping[Run, Outcome]) -> dict[tuple[int, ...], dict[Run, Outcome]]:
+    """Each set of seeds that an algorithm has, the smallest first, with the runs of all that have it."""
+    seeds: dict[str, set[int]] = {}
+    for run in outcomes:
+        seeds.setdefault(run.algorithm, set()).add(run.seed)
+    return {
+        common: {
+            run: done
+            for run, done in outcomes.items()
+            if run.seed in common and seeds[run.algorithm] >= {*common}
+        }
+        for common in sorted({tuple(sorted(one)) for one in seeds.values()}, key=lambda one: (len(one), one))
+    }
 
 
 def compare(outcomes: Mapping[Run, Outcome], cohort: str) -> list[Row]:

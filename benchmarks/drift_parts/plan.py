@@ -44,6 +44,11 @@ class Algorithm:
     takes_turns: bool = False
     rounds_in_one: int = 1
 
+    @property
+    def network(self) -> str | None:
+        """Its network, where that is not the one of most."""
+        return self.changes.get("learning.network")
+
 
 def _list_algorithms() -> dict[str, Algorithm]:
     known = {

@@ -159,6 +159,22 @@ def test_rows_of_a_table_are_of_the_same_patients():
     assert both[2].sites["north"] == pytest.approx(0.65)
 
 
+def test_another_network_has_a_table_without_the_models_of_the_first():
+    outcomes = {
+        Run("strong", 0, "fedavg"): compared(),
+        Run("strong", 0, "fedavg_gpu"): outcome(0.5, 0.4),
+        Run("strong", 0, "fedbn"): outcome(0.5, 0.5),
+    }
+    tables = compare_all(outcomes)
+    assert list(tables) == ["The strong cohort, seed 0", "The strong cohort, segresnet, seed 0"]
+    first, second = tables.values()
+    assert [row.title for row in first] == ["local-only", "pooled", "FedAvg"]
+    assert [row.title for row in second] == [ALGORITHMS[name].title for name in ("fedavg_gpu", "fedbn")]
+    assert second[1].better.value == pytest.approx(0.05)
+    assert not second[1].gains
+    assert not second[1].rounds
+
+
 @pytest.mark.long
 def test_tables_mark_what_the_run_can_tell(tmp_path):
     outcomes = {
