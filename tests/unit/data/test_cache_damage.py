@@ -6,6 +6,7 @@ import os
 import re
 import zlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,9 +173,9 @@ def shortages():
 
 @pytest.fixture
 def waits(monkeypatch):
-    """What was waited for, in s, without the wait."""
+    """What was waited for, in s, without the wait; threads of other tests sleep as before."""
     waited = []
-    monkeypatch.setattr(cached_case.time, "sleep", waited.append)
+    monkeypatch.setattr(cached_case, "time", SimpleNamespace(sleep=waited.append))
     return waited
 
 
