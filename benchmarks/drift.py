@@ -2,11 +2,12 @@ r"""Federated algorithms on hospitals of very different size: mild and strong dr
 
 Two cohorts of four synthetic hospitals train on 40, 16, 6 and 2 patients and test on 12 each. In `mild` they
 have one vendor's scanners; in `strong` the demo's scanners from 1 to 3 T, tumors of different sizes, and
-raters who draw edema 2 mm wider or tighter. Each run is a job of the catalog in FLARE's simulator with the
-same network, patch, steps and seed at 4 mm; beside federated averaging every hospital trains alone, and one
-model is trained on all patients, by the code of `consilium simulate --compare`.
+raters who draw edema 2 mm wider or tighter. `sizes` has twelve hospitals with 1 to 64 patients to train on, as
+unequal as those of FeTS 2022, and the demo's scanners. Each run is a job of the catalog in FLARE's simulator
+with the same network, patch, steps and seed at 4 mm; beside federated averaging every hospital trains alone,
+and one model is trained on all patients, by the code of `consilium simulate --compare`.
 
-All runs on both cohorts, one seed; one to two CPU minutes each:
+All runs on all cohorts, one seed; one to two CPU minutes each, and three times as long on `sizes`:
 
     python benchmarks/drift.py --out runs/drift
 
@@ -18,13 +19,18 @@ Whether longer training closes a gap (all models train three times as long, in a
 
     python benchmarks/drift.py --out runs/drift_24 --rounds 24 --cohorts mild --algorithms fedavg
 
+A network that takes long on a CPU, on a GPU (in a folder of its own, as predictions differ):
+
+    python benchmarks/drift.py --out runs/drift_gpu --device cuda --algorithms fedavg_gpu fedbn
+
 Some of it, and a trial of a few minutes, which shows that everything runs and means nothing:
 
     python benchmarks/drift.py --out runs/drift --cohorts strong --algorithms fedavg ditto
     python benchmarks/drift.py --out runs/drift_quick --quick
 
 Repeat an interrupted command: runs that are done are not repeated. Results are OUT/result.md, OUT/result.json
-and OUT/drift.svg; `--write docs/drift.md` puts the tables into that page, without running anything.
+and a plot of each cohort; `--write docs/drift.md` puts the tables of the cohorts that were run into that
+page, without running anything.
 """
 
 from __future__ import annotations
@@ -45,13 +51,19 @@ from drift_parts.plan import ALGORITHMS, Effort, Run, plan_runs
 from drift_parts.runs import Runner
 from nnunet_parts.results import require_same_settings
 
+_HOSPITALS = list(dict.fromkeys(name for sizes in WHOLE.values() for name in sizes.train))
+
 
 def main() -> None:
     """Run what is missing, and write tables and plot."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # MONAI calls deprecated parts of its own.
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    if absent := {*options.leave_out} - {name for one in options.cohorts for name in WHOLE[one].train}:
+        parser.error(f"--leave-out: no hospital of {', '.join(options.cohorts)} is {', '.join(absent)}")
     sizes, rounds, steps = (QUICK, 2, 2) if options.quick else (WHOLE, 8, 20)
-    effort = Effort(sizes, rounds if options.rounds is None else options.rounds, steps)
+    rounds = rounds if options.rounds is None else options.rounds
+    effort = Effort(sizes, rounds, steps, options.device)
     try:
         out = output_folder(options.out, "--out")
         require_same_settings(out, [repr(effort)], "runs")
@@ -63,7 +75,7 @@ def main() -> None:
             outcomes = _done(runner, runs)
         print(write_results(out, outcomes))
         if options.write is not None:
-            write_page(options.write, outcomes)
+            print(f"{options.write}: {', '.join(write_page(options.write, outcomes))}")
     except ConsiliumError as error:
         sys.exit(f"error: {error}")
 
@@ -96,11 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/drift"), help="folder for everything (default: %(default)s)")
-    add("--cohorts", nargs="+", choices=COHORTS, default=list(COHORTS), help="default: both")
+    add("--cohorts", nargs="+", choices=COHORTS, default=list(COHORTS), help="default: all")
     add("--seeds", type=int, nargs="+", default=[0], help="default: 0")
     add("--algorithms", nargs="+", choices=list(ALGORITHMS), default=list(ALGORITHMS), help="default: all")
-    add("--leave-out", nargs="+", choices=list(WHOLE.train), default=[], metavar="HOSPITAL")
+    add("--leave-out", nargs="+", choices=_HOSPITALS, default=[], metavar="HOSPITAL")
     add("--rounds", type=int, help="of each job; the other models take as many steps (default: 8, quick: 2)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     add("--quick", action="store_true", help="two hospitals, two rounds of two steps")
     add("--write", type=Path, metavar="PAGE", help="put the tables into this page, and run nothing")
     return parser

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
 from drift_parts.cohorts import COHORTS
 from drift_parts.outcome import Outcome, PatientScores
-from drift_parts.plan import ALGORITHMS, REFERENCE, Run
+from drift_parts.plan import ALGORITHMS, Run
 
 
 @dataclass(frozen=True)
@@ -143,14 +143,18 @@ class Row:
         return min(self.sites.items(), key=lambda one: one[1])
 
 
-def compare_all(outcomes: Mapping[Run, Outcome]) -> dict[str, list[Row]]:
-    """Return the rows of every cohort, by what they are of.
+def compare_all(outcomes: Mapping[Run, Outcome]) -> dict[str, dict[str, list[Row]]]:
+    """Return the rows of every table, by block and title.
 
-    Algorithms of which other seeds were run saw other patients, so their means can't stand beside each other:
-    there is a table for each set of seeds, with the algorithms that have all of them. Local-only and pooled
-    models are of the network of most algorithms; those of another one have tables without them.
+    A block is a cohort with one network, as local-only and pooled models are of one. Algorithms of which
+    other seeds were run saw other patients, so their means can't stand beside each other: a block has a table
+    for each set of seeds, with the algorithms that have all of them.
+
+    Example:
+        >>> compare_all({})
+        {}
     """
-    tables = {}
+    blocks = {}
     for cohort in COHORTS:
         for network in dict.fromkeys(one.network for one in ALGORITHMS.values()):
             chosen = {
@@ -160,12 +164,15 @@ def compare_all(outcomes: Mapping[Run, Outcome]) -> dict[str, list[Row]]:
                 and run.left_out is None
                 and ALGORITHMS[run.algorithm].network == network
             }
+            tables = {}
             for seeds, runs in _by_seeds(chosen).items():
                 several = "seed" if len(seeds) == 1 else "seeds"
                 of_network = "" if network is None else f", {network}"
                 title = f"The {cohort} cohort{of_network}, {several} {', '.join(map(str, seeds))}"
                 tables[title] = compare(runs, cohort)
-    return tables
+            if tables:
+                blocks[cohort if network is None else f"{cohort}-{network}"] = tables
+    return blocks
 
 
 def _by_seeds(outcomes: Mapping[Run, Outcome]) -> dict[tuple[int, ...], dict[Run, Outcome]]:
@@ -236,7 +243,7 @@ def _algorithm(
         tuple(rounds_to(done.rounds, 0.9 * targets[seed]) for seed, done in of_it.items() if seed in targets),
         fmean(done.bytes_a_round for done in of_it.values()),
         # Runs of the reference train the baselines as well.
-        None if name == REFERENCE else fmean(done.cpu_seconds for done in of_it.values()),
+        None if algorithm.reference == name else fmean(done.cpu_seconds for done in of_it.values()),
     )
 
 

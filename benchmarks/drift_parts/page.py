@@ -17,43 +17,77 @@ from drift_parts.comparison import Difference, Row, compare_all, site_means
 from drift_parts.outcome import Outcome
 from drift_parts.plan import Run
 
-BEGIN: Final = "<!-- written by benchmarks/drift.py --write -->"
-END: Final = "<!-- end of what benchmarks/drift.py writes -->"
-PLOT: Final = "drift.svg"
+WITHOUT_ONE: Final = "left-out"
+"""Block of the runs in which one hospital only evaluated; the others are those of `compare_all`."""
+
+_FEW: Final = 6
+"""Hospitals whose gains have a column each."""
+
+_MARKERS: Final = "osD^v<>pPX*h"
+_END: Final = "<!-- end of what benchmarks/drift.py writes -->"
+
+
+def begin(block: str) -> str:
+    """Return the line of a page after which a block goes.
+
+    Example:
+        >>> begin("mild")
+        '<!-- mild: written by benchmarks/drift.py --write -->'
+    """
+    return f"<!-- {block}: written by benchmarks/drift.py --write -->"
 
 
 def write_results(out: Path, outcomes: Mapping[Run, Outcome]) -> str:
-    """Write tables, numbers and plot below a folder; returns the tables."""
-    tables = compare_all(outcomes)
-    text = markdown(tables, outcomes)
+    """Write tables, numbers and plots below a folder; returns the tables."""
+    blocks = compare_all(outcomes)
+    text = "\n".join(markdown(blocks, outcomes).values())
     numbers = {run.name: site_means(done.patients) for run, done in outcomes.items()}
     write_atomically(out / "result.md", text.encode())
     write_atomically(out / "result.json", json.dumps(numbers, indent=1).encode())
-    draw(tables, out / PLOT)
+    for block, tables in blocks.items():
+        draw(tables, out / f"{block}.svg")
     return text
 
 
-def write_page(page: Path, outcomes: Mapping[Run, Outcome]) -> None:
-    """Put the tables between the marks of a page, and the plot beside the page, under its name.
+def write_page(page: Path, outcomes: Mapping[Run, Outcome]) -> list[str]:
+    """Put tables into the blocks that a page has for them, and plots beside it; returns the blocks.
+
+    Blocks of which there is no run stay as they are, so a page may be filled from several folders.
 
     Raises:
-        ConfigurationError: The page has no marks.
+        ConfigurationError: The page has no block for any of the tables, or one without an end.
     """
-    text = page.read_text()
-    if BEGIN not in text or END not in text:
-        raise ConfigurationError(f"{page} has no lines {BEGIN} and {END}, between which the tables go")
-    tables = compare_all(outcomes)
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    written = f"{before}{BEGIN}\n\n{markdown(tables, outcomes)}\n{END}{after}"
-    write_atomically(page, written.encode())
-    draw(tables, page.with_suffix(".svg"))
+    text, blocks = page.read_text(), compare_all(outcomes)
+    written = []
+    for block, tables in markdown(blocks, outcomes).items():
+        before, mark, rest = text.partition(begin(block))
+        _, end, after = rest.partition(_END)
+        if mark and not end:
+            raise ConfigurationError(f"{page} has no line {_END} after {mark}")
+        if mark:
+            text = f"{before}{mark}\n\n{tables}\n{end}{after}"
+            written.append(block)
+    if not written:
+        marks = ", ".join(map(begin, markdown(blocks, outcomes)))
+        raise ConfigurationError(f"{page} has none of the lines after which the tables go: {marks}")
+    write_atomically(page, text.encode())
+    for block in blocks.keys() & {*written}:
+        draw(blocks[block], page.with_name(f"{page.stem}-{block}.svg"))
+    return written
 
 
-def markdown(tables: Mapping[str, Sequence[Row]], outcomes: Mapping[Run, Outcome]) -> str:
-    """Return all tables."""
-    parts = [_rows(title, rows) for title, rows in tables.items() if rows]
+def markdown(
+    blocks: Mapping[str, Mapping[str, Sequence[Row]]], outcomes: Mapping[Run, Outcome]
+) -> dict[str, str]:
+    """Return the tables of each block."""
     left_out = _left_out(outcomes)
-    return "\n".join([*parts, *([left_out] if left_out else [])])
+    return {
+        **{
+            block: "\n".join(_rows(title, rows) for title, rows in tables.items())
+            for block, tables in blocks.items()
+        },
+        **({WITHOUT_ONE: left_out} if left_out else {}),
+    }
 
 
 def _rows(title: str, rows: Sequence[Row]) -> str:
@@ -72,12 +106,14 @@ def _rows(title: str, rows: Sequence[Row]) -> str:
             for row in rows
         ),
     ]
+    listed = len(sites) <= _FEW
+    gained = [f"gain of {site}" for site in sites] if listed else ["gain over local-only", "not above it"]
     costs = [
-        ("", *(f"gain of {site}" for site in sites), "rounds to 0.9 of pooled", "MB a round", "CPU s"),
+        ("", *gained, "rounds to 0.9 of pooled", "MB a round", "CPU s"),
         *(
             (
                 row.title,
-                *(_difference(row.gains.get(site)) for site in sites),
+                *([_difference(row.gains.get(site)) for site in sites] if listed else _gains(row)),
                 ", ".join("never" if number is None else str(number) for number in row.rounds),
                 "" if row.bytes_a_round is None else f"{row.bytes_a_round / 1e6:.1f}",
                 "" if row.cpu_seconds is None else f"{row.cpu_seconds:.0f}",
@@ -87,6 +123,15 @@ def _rows(title: str, rows: Sequence[Row]) -> str:
         ),
     ]
     return f"### {title}\n\n{table(scores)}\n{table(costs)}"
+
+
+def _gains(row: Row) -> tuple[str, str]:
+    """The least and the largest gain of many hospitals, and those that gain nothing, in bold if clearly."""
+    if not row.gains:
+        return "", ""
+    values = [gain.value for gain in row.gains.values()]
+    behind = [f"**{site}**" if gain.is_clear else site for site, gain in row.gains.items() if gain.value <= 0]
+    return f"{min(values):+.3f} to {max(values):+.3f}", ", ".join(behind) or "none"
 
 
 def _difference(difference: Difference | None) -> str:
@@ -125,17 +170,14 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def draw(tables: Mapping[str, Sequence[Row]], path: Path) -> None:
     """Draw the Dice of each hospital by each algorithm, one panel a table, as SVG."""
-    shown = {title: rows for title, rows in tables.items() if rows}
-    if not shown:
-        return
-    height = 1.2 + 0.32 * max(len(rows) for rows in shown.values())
+    height = 1.2 + 0.32 * max(len(rows) for rows in tables.values())
     with mpl.rc_context({"svg.hashsalt": "drift", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(4.6 * len(shown) + 2, height), layout="constrained")
-        panels = figure.subplots(1, len(shown), squeeze=False)[0]
-        for axes, (title, rows) in zip(panels, shown.items(), strict=True):
+        figure = Figure(figsize=(4.6 * len(tables) + 2, height), layout="constrained")
+        panels = figure.subplots(1, len(tables), squeeze=False)[0]
+        for axes, (title, rows) in zip(panels, tables.items(), strict=True):
             for place, site in enumerate(rows[0].sites):
                 values = [row.sites[site] for row in rows]
-                axes.plot(values, range(len(rows)), "osD^v"[place % 5], markersize=5, label=site)
+                axes.plot(values, range(len(rows)), _MARKERS[place % len(_MARKERS)], markersize=5, label=site)
             axes.plot([row.mean for row in rows], range(len(rows)), "k|", markersize=12, label="mean")
             axes.set_yticks(range(len(rows)), [row.title for row in rows])
             axes.invert_yaxis()

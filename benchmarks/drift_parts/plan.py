@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from consilium.recipes.catalog import CATALOG
 from consilium.recipes.training import TrainingRecipe
-from drift_parts.cohorts import CohortName, Sizes
+from drift_parts.cohorts import WHOLE, CohortName, Sizes
 
 REFERENCE: Final = "fedavg"
-"""What the others are compared with, and beside what local-only and pooled models are trained."""
+"""What the others are compared with. Beside a reference, local-only and pooled models are trained."""
 
 _TASK: Final = "brain_tumor"
-_EPOCHS: Final = {"learning.local_steps": None, "learning.local_epochs": 1.0}
-"""As many steps in all as with equal steps, for the sizes of the whole cohort."""
+_EPOCHS: Final[Mapping[CohortName, float]] = {"strong": 1.0, "mild": 1.0, "sizes": 5 / 3}
+"""Epochs of a round that are as many steps in all as equal steps, within a fifth, for the whole cohorts."""
 
 _SEGRESNET: Final = {"learning.network": "segresnet", "learning.learning_rate": 1e-3}
 LEFT_OUT: Final = {"brain_tumor_dp_sgd": "an epsilon changes batch, rate and steps"}
@@ -34,6 +34,7 @@ class Algorithm:
         changes: Settings that differ from those of all other runs.
         takes_turns: Whether a round is one hospital's turn; then there are as many times more of them.
         rounds_in_one: Rounds in the time of one, each of as many times fewer steps.
+        in_epochs: Whether a hospital's steps of a round are in proportion to its patients.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Algorithm:
     changes: Mapping[str, Any] = field(default_factory=dict)
     takes_turns: bool = False
     rounds_in_one: int = 1
+    in_epochs: bool = False
 
     @property
     def network(self) -> str | None:
@@ -83,10 +85,10 @@ def _list_algorithms() -> dict[str, Algorithm]:
             changes={"algorithm.strength": 0.01},
         ),
         "fedavg_epochs": Algorithm(
-            "fedavg_epochs", "FedAvg, an epoch a round", f"{_TASK}_fedavg", changes=_EPOCHS
+            "fedavg_epochs", "FedAvg, an epoch a round", f"{_TASK}_fedavg", in_epochs=True
         ),
         "fednova": Algorithm(
-            "fednova", "FedNova, an epoch a round", f"{_TASK}_fednova", "fedavg_epochs", _EPOCHS
+            "fednova", "FedNova, an epoch a round", f"{_TASK}_fednova", "fedavg_epochs", in_epochs=True
         ),
         "fedavg_unlimited": Algorithm(
             "fedavg_unlimited",
@@ -121,14 +123,16 @@ class Effort:
     """How much every run trains.
 
     Attributes:
-        sizes: Numbers of patients.
+        sizes: Numbers of patients, by cohort.
         rounds: Of a job.
         steps: Of a site in a round.
+        device: On which; predictions depend on it.
     """
 
-    sizes: Sizes
+    sizes: Mapping[CohortName, Sizes]
     rounds: int
     steps: int
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ class Run:
     @property
     def compares(self) -> bool:
         """Whether local-only and pooled models are trained beside it."""
-        return self.algorithm == REFERENCE and self.left_out is None
+        return ALGORITHMS[self.algorithm].reference == self.algorithm and self.left_out is None
 
     def changes(self, effort: Effort) -> dict[str, Any]:
         """Return the settings of its job that differ from the catalog's.
@@ -170,7 +174,8 @@ class Run:
             effort: How much it trains.
         """
         algorithm = ALGORITHMS[self.algorithm]
-        turns = len(effort.sizes.train) if algorithm.takes_turns else 1
+        turns = len(effort.sizes[self.cohort].train) if algorithm.takes_turns else 1
+        epochs = _EPOCHS[self.cohort] if algorithm.in_epochs else None
         return {
             "rounds": effort.rounds * turns * algorithm.rounds_in_one,
             "gpus_per_site": 0,
@@ -181,8 +186,8 @@ class Run:
             "learning.window_overlap": 0.25,
             "learning.batch_size": 1,
             "learning.learning_rate": 8e-3,
-            "learning.local_steps": effort.steps // algorithm.rounds_in_one,
-            "learning.local_epochs": None,
+            "learning.local_steps": None if algorithm.in_epochs else effort.steps // algorithm.rounds_in_one,
+            "learning.local_epochs": epochs,
             **algorithm.changes,
         }
 
@@ -196,11 +201,16 @@ def plan_runs(
         cohorts: Their names.
         seeds: Seeds.
         algorithms: Names of `ALGORITHMS`.
-        left_out: Hospitals that are left out, one after the other, of federated averaging.
+        left_out: Hospitals that are left out, one after the other, of federated averaging on the cohorts that
+            have them.
     """
     chosen = [name for name in ALGORITHMS if name in algorithms]
     return [Run(cohort, seed, name) for seed in seeds for cohort in cohorts for name in chosen] + [
-        Run(cohort, seed, REFERENCE, name) for seed in seeds for cohort in cohorts for name in left_out
+        Run(cohort, seed, REFERENCE, name)
+        for seed in seeds
+        for cohort in cohorts
+        for name in left_out
+        if name in WHOLE[cohort].train
     ]
 
 

@@ -61,10 +61,11 @@ class Runner:
         folder = self.out / "runs" / run.name
         sites = make_sites(
             run.cohort,
-            self.effort.sizes,
+            self.effort.sizes[run.cohort],
             run.seed,
             self.out / "cohorts" / f"{run.cohort}-{run.seed}",
             folder / "state",
+            device=self.effort.device,
             left_out=run.left_out,
             progress=lambda done, total, case: self.display.show(f"cohort: patient {done} of {total}"),
         )
@@ -88,7 +89,7 @@ def _score(
     run: Run, folder: Path, sites: Mapping[str, SiteSettings], learning: LearningSettings, cpu_seconds: float
 ) -> Outcome:
     data, record = prepare_sites(sites, learning), FederationRecord.load(folder / "result")
-    scorer = _Scorer(learning)
+    scorer = _Scorer(learning, next(iter(sites.values())).device)
     final = folder / "result" / LAST_MODEL
     patients = {
         name: scorer.score(_personal(folder, name) or final, site.test) for name, site in data.items()
@@ -136,11 +137,12 @@ class _Scorer:
 
     Args:
         learning: The settings of the network.
+        device: On which.
     """
 
-    def __init__(self, learning: LearningSettings) -> None:
+    def __init__(self, learning: LearningSettings, device: str) -> None:
         self._learning, self._task = learning, get_task(learning.task)
-        self._device = open_device(ComputeSettings(device="cpu", cpu_threads=1))
+        self._device = open_device(ComputeSettings(device=device, cpu_threads=1))
 
     def score(self, model: Path, cases: Sequence[CachedCase]) -> dict[str, float]:
         """Return the Dice of each case."""

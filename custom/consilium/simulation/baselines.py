@@ -71,6 +71,7 @@ def train_baselines(
     on_step: OnModelStep = lambda name, done, total: None,
     on_model: OnModel = lambda name, plan, weights: None,
     start: Weights | None = None,
+    device: str = "auto",
 ) -> BaselineRecord:
     """Train a model at each training hospital alone and one on all their data, and evaluate each everywhere.
 
@@ -90,7 +91,10 @@ def train_baselines(
         on_step: Called with the progress of each model.
         on_model: Called with each model, once all are trained.
         start: The model that the federation starts from; None where it starts from drawn weights.
+        device: On which they are trained and evaluated.
     """
+    # The models to compare with train side by side.
+    compute = ComputeSettings(device=device, cpu_threads=1, processes=1)
     plans = _plan(sites, learning, rounds, start)
     test = {name: data.test for name, data in sites.items()}
     federation = _Federation(final_model, min_counts)
@@ -99,7 +103,7 @@ def train_baselines(
         try:
             with defer_interrupts():  # the workers start now and inherit it
                 futures = [
-                    pool.submit(_train_and_evaluate, name, plan, test, federation)
+                    pool.submit(_train_and_evaluate, name, plan, test, federation, compute)
                     for name, plan in plans.items()
                 ]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
@@ -164,10 +168,13 @@ def _connect(steps: Queue[tuple[str, int, int]]) -> None:
 
 
 def _train_and_evaluate(
-    name: str, plan: StandalonePlan, test: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
+    name: str,
+    plan: StandalonePlan,
+    test: Mapping[str, tuple[CachedCase, ...]],
+    federation: _Federation,
+    compute: ComputeSettings,
 ) -> _Outcome:
     started = time.monotonic()
-    compute = ComputeSettings(cpu_threads=1, processes=1)  # the models to compare with train side by side
     participant = Participant(plan.data, plan.learning, compute)
     last_told = 0.0
 

@@ -162,6 +162,7 @@ class Study:
             return read_record(BaselineRecord, path)
         self._display.say("to compare with: every hospital alone, and all data pooled")
         started, steps = time.monotonic(), {}
+        devices = {site.device for site in self._sites.values()}
 
         def on_step(name: str, done: int, total: int) -> None:
             steps[name] = f"{name} {done}/{total}"
@@ -175,6 +176,7 @@ class Study:
             min_counts={name: site.min_count for name, site in self._sites.items()},
             workers=min(available_cores(), 4),
             start=self._initial_weights(),
+            device=devices.pop() if len(devices) == 1 else "auto",
             on_step=on_step,
             on_model=self._keep_baseline,
         )

@@ -12,7 +12,7 @@ from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT
 from drift_parts.cohorts import QUICK, WHOLE, describe_cohort
 from drift_parts.comparison import compare, compare_all, mean_difference, rounds_to, worst_site_difference
 from drift_parts.outcome import Outcome
-from drift_parts.page import BEGIN, END, markdown, write_page, write_results
+from drift_parts.page import begin, markdown, write_page, write_results
 from drift_parts.plan import ALGORITHMS, LEFT_OUT, Effort, Run, plan_runs
 from drift_parts.runs import Runner
 
@@ -50,15 +50,15 @@ def test_every_training_job_of_the_catalog_is_run_or_left_out_with_a_reason():
     assert all(LEFT_OUT.values())
 
 
-@pytest.mark.parametrize("rounds", [8, 24])
+@pytest.mark.parametrize(("cohort", "rounds"), [("strong", 8), ("strong", 24), ("sizes", 8)])
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_all_runs_train_equally_much(name, rounds):
-    run, effort = Run("strong", 3, name), replace(EFFORT, rounds=rounds)
+def test_all_runs_train_equally_much(name, cohort, rounds):
+    run, effort = Run(cohort, 3, name), replace(EFFORT, rounds=rounds)
     settings = build_recipe(ALGORITHMS[name].job, run.changes(effort)).settings
     learning = settings.learning
-    steps = [learning.steps_per_round(train) for train in WHOLE.train.values()]
+    steps = [learning.steps_per_round(train) for train in WHOLE[cohort].train.values()]
     turns = len(steps) if ALGORITHMS[name].takes_turns else 1
-    assert abs(settings.rounds / turns * sum(steps) / rounds - 80) <= 20
+    assert settings.rounds / turns * sum(steps) / rounds == pytest.approx(20 * len(steps), rel=0.25)
     assert (learning.seed, learning.batch_size) == (3, 1)
     reference = ALGORITHMS[ALGORITHMS[name].reference]
     changes = {key: value for key, value in run.changes(effort).items() if not key.startswith("algorithm.")}
@@ -79,8 +79,8 @@ def test_runs_come_in_the_order_in_which_they_tell_most():
     ]
 
 
-def test_the_cohorts_differ_by_scanner_tumors_and_style_and_not_by_size():
-    strong, mild = (describe_cohort(cohort, WHOLE, 0).hospitals for cohort in ("strong", "mild"))
+def test_two_cohorts_differ_by_scanner_tumors_and_style_and_not_by_size():
+    strong, mild = (describe_cohort(cohort, WHOLE[cohort], 0).hospitals for cohort in ("strong", "mild"))
     assert [one.cases for one in strong] == [one.cases for one in mild] == [56, 32, 22, 18]
     assert {one.scanner for one in strong} == {one.scanner for one in DEMO_COHORT.hospitals}
     assert {one.scanner.tesla for one in mild} == {3.0}
@@ -88,7 +88,20 @@ def test_the_cohorts_differ_by_scanner_tumors_and_style_and_not_by_size():
     assert {(one.label_margin_mm, one.tumor_mix, one.missing_et) for one in mild} == {
         (0.0, mild[0].tumor_mix, 0.1)
     }
-    assert [one.cases for one in describe_cohort("mild", QUICK, 0).hospitals] == [7, 5]
+    assert [one.cases for one in describe_cohort("mild", QUICK["mild"], 0).hospitals] == [7, 5]
+
+
+def test_in_the_third_cohort_two_of_twelve_hospitals_have_most_patients():
+    sizes = WHOLE["sizes"]
+    train = sorted(sizes.train.values(), reverse=True)
+    assert len(train) == 12
+    assert sum(train[:2]) > 0.7 * sum(train)
+    assert max(train[2:]) < 10
+    hospitals = describe_cohort("sizes", sizes, 0).hospitals
+    assert {one.scanner for one in hospitals} == {one.scanner for one in DEMO_COHORT.hospitals}
+    assert {(one.label_margin_mm, one.missing_et) for one in hospitals} == {(0.0, 0.1)}
+    for one in hospitals:
+        assert one.cases == sizes.train[one.name] + 8
 
 
 def test_a_paired_difference_is_clear_although_patients_differ_more():
@@ -148,31 +161,32 @@ def test_rows_of_a_table_are_of_the_same_patients():
         Run("strong", 0, "ditto"): outcome(0.81, 0.66),
         Run("mild", 0, "fedavg"): compared(),
     }
-    tables = compare_all(outcomes)
-    assert list(tables) == [
-        "The strong cohort, seed 0", "The strong cohort, seeds 0, 1", "The mild cohort, seed 0"
-    ]  # fmt: skip
-    first, both, _ = tables.values()
+    blocks = compare_all(outcomes)
+    assert {block: list(tables) for block, tables in blocks.items()} == {
+        "strong": ["The strong cohort, seed 0", "The strong cohort, seeds 0, 1"],
+        "mild": ["The mild cohort, seed 0"],
+    }
+    first, both = blocks["strong"].values()
     assert [row.title for row in first[2:]] == ["FedAvg", ALGORITHMS["ditto"].title]
     assert first[2].sites["north"] == pytest.approx(0.8)
     assert [row.title for row in both[2:]] == ["FedAvg"]
     assert both[2].sites["north"] == pytest.approx(0.65)
 
 
-def test_another_network_has_a_table_without_the_models_of_the_first():
-    outcomes = {
-        Run("strong", 0, "fedavg"): compared(),
-        Run("strong", 0, "fedavg_gpu"): outcome(0.5, 0.4),
-        Run("strong", 0, "fedbn"): outcome(0.5, 0.5),
-    }
-    tables = compare_all(outcomes)
-    assert list(tables) == ["The strong cohort, seed 0", "The strong cohort, segresnet, seed 0"]
-    first, second = tables.values()
-    assert [row.title for row in first] == ["local-only", "pooled", "FedAvg"]
-    assert [row.title for row in second] == [ALGORITHMS[name].title for name in ("fedavg_gpu", "fedbn")]
-    assert second[1].better.value == pytest.approx(0.05)
-    assert not second[1].gains
-    assert not second[1].rounds
+def test_another_network_has_a_block_with_models_of_its_own():
+    runs = [Run("strong", 0, name) for name in ("fedavg", "fedavg_gpu", "fedbn")]
+    assert [run.compares for run in runs] == [True, True, False]
+    outcomes = dict(zip(runs, [compared(), compared(0.5, 0.4), outcome(0.5, 0.5)], strict=True))
+    blocks = compare_all(outcomes)
+    first, second = blocks["strong"], blocks["strong-segresnet"]
+    assert list(second) == ["The strong cohort, segresnet, seed 0"]
+    assert [row.title for row in first["The strong cohort, seed 0"]] == ["local-only", "pooled", "FedAvg"]
+    alone, pooled, shared, local = second["The strong cohort, segresnet, seed 0"]
+    assert [alone.title, pooled.title] == ["local-only", "pooled"]
+    assert [shared.title, local.title] == [ALGORITHMS[name].title for name in ("fedavg_gpu", "fedbn")]
+    assert pooled.better.value == pytest.approx(0.35)
+    assert local.better.value == pytest.approx(0.05)
+    assert local.gains["south"].value == pytest.approx(-0.15)
 
 
 @pytest.mark.long
@@ -193,19 +207,39 @@ def test_tables_mark_what_the_run_can_tell(tmp_path):
 
 
 @pytest.mark.long
-def test_a_page_gets_tables_between_its_marks_and_the_plot_beside_it(tmp_path):
+def test_a_page_gets_tables_into_its_blocks_and_plots_beside_it(tmp_path):
+    end = "<!-- end of what benchmarks/drift.py writes -->"
+    strong, mild = (f"{begin(block)}\nold\n{end}" for block in ("strong", "mild"))
     page = tmp_path / "drift.md"
-    page.write_text(f"# Before\n{BEGIN}\nold\n{END}\nAfter\n")
-    outcomes = {Run("mild", 0, "fedavg"): compared()}
+    page.write_text(f"# Before\n{strong}\nbetween\n{mild}\nAfter\n")
+    outcomes = {Run("mild", 0, "fedavg"): compared(), Run("sizes", 0, "fedavg"): compared()}
     for _ in range(2):
-        write_page(page, outcomes)
-    tables = markdown({"The mild cohort, seed 0": compare(outcomes, "mild")}, outcomes)
-    assert page.read_text() == f"# Before\n{BEGIN}\n\n{tables}\n{END}\nAfter\n"
-    drawn = ElementTree.parse(page.with_suffix(".svg")).getroot()
+        assert write_page(page, outcomes) == ["mild"]
+    tables = markdown(compare_all(outcomes), outcomes)["mild"]
+    assert "0.800" in tables
+    filled = f"{begin('mild')}\n\n{tables}\n{end}"
+    assert page.read_text() == f"# Before\n{strong}\nbetween\n{filled}\nAfter\n"
+    drawn = ElementTree.parse(tmp_path / "drift-mild.svg").getroot()
     assert "FedAvg" in "".join(drawn.itertext())
-    (tmp_path / "other.md").write_text("# None\n")
-    with pytest.raises(ConfigurationError, match="has no lines"):
-        write_page(tmp_path / "other.md", outcomes)
+    assert not (tmp_path / "drift-sizes.svg").exists()
+    other = tmp_path / "other.md"
+    for text, missing in (("# None\n", "has none of the lines"), (begin("mild"), "has no line")):
+        other.write_text(text)
+        with pytest.raises(ConfigurationError, match=missing):
+            write_page(other, outcomes)
+        assert other.read_text() == text
+
+
+def test_gains_of_many_hospitals_are_summed_up():
+    names = [f"h{place}" for place in range(7)]
+    alone, models = (scores(**dict.fromkeys(names, value)) for value in (0.6, 0.7))
+    done = compared().model_copy(
+        update={"patients": models | scores(h3=0.5), "local": alone, "pooled": models}
+    )
+    outcomes = {Run("sizes", 0, "fedavg"): done}
+    tables = markdown(compare_all(outcomes), outcomes)["sizes"]
+    row = next(line for line in reversed(tables.splitlines()) if line.startswith("| FedAvg "))
+    assert row.startswith("| FedAvg | -0.100 to +0.100 | **h3** | 2 |")
 
 
 def test_a_run_that_is_done_is_not_run_again(tmp_path):
@@ -217,7 +251,7 @@ def test_a_run_that_is_done_is_not_run_again(tmp_path):
 
 
 def test_hospitals_remember_no_other_run_and_share_prepared_patients(tmp_path, monkeypatch):
-    folders = {name: tmp_path / name for name in QUICK.train}
+    folders = {name: tmp_path / name for name in QUICK["mild"].train}
     for folder in folders.values():
         folder.mkdir()
     seen = []
