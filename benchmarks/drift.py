@@ -1,11 +1,11 @@
 r"""Federated algorithms on hospitals of very different size: mild and strong drift, on equal terms.
 
-Two cohorts of four synthetic hospitals train on 40, 16, 6 and 2 patients and test on 12 each. In `mild` they
-have one vendor's scanners; in `strong` the demo's scanners from 1 to 3 T, tumors of different sizes, and
-raters who draw edema 2 mm wider or tighter. `sizes` has twelve hospitals with 1 to 64 patients to train on, as
-unequal as those of FeTS 2022, and the demo's scanners. Each run is a job of the catalog in FLARE's simulator
-with the same network, patch, steps and seed at 4 mm; beside federated averaging every hospital trains alone,
-and one model is trained on all patients, by the code of `consilium simulate --compare`.
+Two cohorts of four synthetic hospitals train on 40, 16, 6 and 2 patients and test on 12 each. In `mild`
+they have one vendor's scanners; in `strong` the demo's scanners from 1 to 3 T, tumors of different sizes,
+and raters who draw edema 2 mm wider or tighter. `sizes` has twelve hospitals with 1 to 64 patients to train
+on, as in FeTS 2022, and the demo's scanners. Each run is a job of the catalog in FLARE's simulator with the
+same network, patch, steps and seed at 4 mm; beside federated averaging every hospital trains alone, and one
+model is trained on all patients, by the code of `consilium simulate --compare`.
 
 All runs on all cohorts, one seed; one to two CPU minutes each, and three times as long on `sizes`:
 
