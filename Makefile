@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo poc test test-quick test-long test-all fuzz drills lint docs jobs wheel smoke release rights clean
+.PHONY: install demo poc test test-quick test-long test-all test-gpu fuzz drills lint docs jobs wheel smoke release rights clean
 
 # Tests start hundreds of processes: what Python compiles for one is kept for the others.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,6 +39,10 @@ test-long: $(STAMP)
 	CONSILIUM_FUZZ=0.5 OMP_NUM_THREADS=1 $(BIN)/pytest -m 'long or hypothesis' --numprocesses 2 --dist loadscope
 
 test-all: test test-long
+
+# What only an NVIDIA GPU can show; without one, all is skipped. -s shows what was measured.
+test-gpu: $(STAMP)
+	$(BIN)/pytest -m gpu tests/gpu -v -s
 
 # Tests by property with twenty times as many examples as by default.
 fuzz: $(STAMP)

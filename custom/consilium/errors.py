@@ -47,6 +47,7 @@ class RefusalCode(str, Enum):
     LOST_CASES = "lost_cases"
     FEW_PATIENTS = "few_patients"
     FEW_PATIENTS_A_ROUND = "few_patients_a_round"
+    GPU_MEMORY = "gpu_memory"
     NO_LOCAL_ONLY = "no_local_only"
     LOCAL_MODEL = "local_model"
     ONLY_EVALUATES = "only_evaluates"

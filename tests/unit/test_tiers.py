@@ -11,7 +11,7 @@ from effort import spread
 
 ROOT = Path(__file__).parents[2]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-TIERS = ("test", "test-quick", "test-long", "drills")
+TIERS = ("test", "test-quick", "test-long", "test-gpu", "drills")
 
 
 def selects(target: str, marks: set[str]) -> bool:
@@ -50,19 +50,21 @@ def test_cases_that_are_not_quick_are_long(request, place):
     assert (request.node.get_closest_marker("long") is None) == (place in (0, 3))
 
 
-def test_drills_are_by_themselves():
-    assert [one for one in TIERS if selects(one, {"drill"})] == ["drills"]
+@pytest.mark.parametrize(("mark", "target"), [("drill", "drills"), ("gpu", "test-gpu")])
+def test_what_few_machines_can_do_is_by_itself(mark, target):
+    assert selects(target, {mark})
+    assert [one for one in TIERS if one != "test-quick" and selects(one, {mark})] == [target]
 
 
-@pytest.mark.parametrize("folder", ["integration", "drills"])
+@pytest.mark.parametrize("folder", ["integration", "drills", "gpu"])
 def test_what_is_no_unit_test_is_marked_in_its_module(folder):
     """`make test-quick` reads the unit tests alone."""
     modules = sorted((ROOT / "tests" / folder).rglob("test_*.py"))
-    assert len(modules) > 8
+    assert len(modules) > 6
     assert [
         path.name
         for path in modules
-        if not re.search(r"(?ms)^pytestmark = .{0,200}?(integration|drill|MARKS)", path.read_text())
+        if not re.search(r"(?ms)^pytestmark = .{0,200}?(integration|drill|gpu|MARKS)", path.read_text())
     ] == []
 
 

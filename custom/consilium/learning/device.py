@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 import torch
@@ -13,6 +15,7 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.freed_memory import keep_freed_memory
+from consilium.learning.gpu_memory import refuse_full_memory
 from consilium.process_limits import available_cores
 
 _CHANNELS_LAST: Final = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -25,9 +28,10 @@ class Device:
 
     Attributes:
         torch_device: Where the network runs.
-        amp_dtype: Precision of autocast, or None for full precision. On CUDA bfloat16 where the chip has it,
-            else float16; never on CPU, where bfloat16 is faster on some processors only, and predictions
-            would depend on the processor.
+        amp_dtype: Precision of autocast, or None for full precision. On CUDA bfloat16 where the chip computes
+            in it, else float16: torch emulates bfloat16 on chips before Ampere, which is slower than float32.
+            Never on CPU, where bfloat16 is faster on some processors only, and predictions would depend on
+            the processor.
     """
 
     torch_device: torch.device
@@ -48,13 +52,22 @@ class Device:
             self.torch_device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
         )
 
+    def refuse_full_memory(
+        self, what: str, *, needed: Callable[[], int] | None = None
+    ) -> AbstractContextManager[None]:
+        """Return the context in which work runs that may fill this device's memory; see `gpu_memory`."""
+        return refuse_full_memory(self.torch_device, what, needed=needed)
+
     def place(self, network: nn.Module) -> nn.Module:
-        """Move a network here. On CUDA its memory format becomes channels-last, which tensor cores want."""
-        if self.torch_device.type == "cuda":
-            ranks = {parameter.dim() for parameter in network.parameters()} & _CHANNELS_LAST.keys()
-            if len(ranks) == 1:
-                network = network.to(memory_format=_CHANNELS_LAST[ranks.pop()])  # type: ignore[call-overload]
-        return network.to(self.torch_device)
+        """Move a network here. On CUDA its memory format becomes channels-last, which tensor cores want.
+
+        Raises:
+            SiteRefusal: If the device's memory is full.
+        """
+        if self.torch_device.type == "cuda" and (layout := choose_layout(network)) is not None:
+            network = network.to(memory_format=layout)  # type: ignore[call-overload]
+        with self.refuse_full_memory("loading the network"):
+            return network.to(self.torch_device)
 
     def move(self, batch: Tensor) -> Tensor:
         """Move a batch `(N, C, ...)` here, in the memory format of `place`."""
@@ -86,8 +99,21 @@ def open_device(settings: ComputeSettings) -> Device:
             f"{counted(torch.cuda.device_count(), 'CUDA device')}; use 'auto' or 'cpu' (`--device` "
             "of a command, `device` in a site's local/privacy.json), or fix the driver (see `nvidia-smi`)"
         )
+    if device.index is not None:
+        torch.cuda.set_device(device)  # what names no device, such as pinning, takes no memory of the first
     torch.backends.cudnn.benchmark = True  # every batch of a job has one size
-    return Device(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return Device(device, torch.bfloat16 if has_bfloat16 else torch.float16)
+
+
+def choose_layout(network: nn.Module) -> torch.memory_format | None:
+    """Return the channels-last format of a network; None for one with both 2D and 3D tensors, or neither.
+
+    Torch converts every parameter and buffer of four or five dimensions, and fails at one that does not fit.
+    """
+    tensors = chain(network.parameters(), network.buffers())
+    formats = {_CHANNELS_LAST[one.dim()] for one in tensors if one.dim() in _CHANNELS_LAST}
+    return formats.pop() if len(formats) == 1 else None
 
 
 def device_name(settings: ComputeSettings) -> str:

@@ -56,11 +56,16 @@ class Predictor:
 
     @torch.inference_mode()
     def probabilities(self, case: CachedCase) -> Tensor:
-        """Return the probabilities of a case; see `Method.interpret`."""
+        """Return the probabilities of a case; see `Method.interpret`.
+
+        Raises:
+            SiteRefusal: If the device's memory is full.
+        """
         inputs = self._method.read_inputs(case)
-        with self._device.autocast():
-            logits = self._infer(self._network, self._device.move(inputs))[0]
-        return self._method.interpret(logits.float(), case)
+        with self._device.refuse_full_memory("prediction"):
+            with self._device.autocast():
+                logits = self._infer(self._network, self._device.move(inputs))[0]
+            return self._method.interpret(logits.float(), case)
 
     def predict(self, case: CachedCase) -> Tensor:
         """Return the prediction for a case that is evaluated and shown; see `Method.decide`."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from consilium.learning.algorithms.base import LocalState
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore
-from consilium.learning.weights import WeightSets
+from consilium.learning.weights import Weights, WeightSets
 
 _ROUNDS = 2
 """The last round, and the one before it: a round that the server has lost is trained once more."""
+
+_OF_ALGORITHM: Final = "algorithm."
 
 _logger = logging.getLogger(__name__)
 
@@ -73,6 +76,17 @@ class RoundStateStore:
                 rounds_done,
                 error.strerror,
             )
+
+
+def pack_algorithm(state: LocalState) -> dict[str, Weights]:
+    """Return what an algorithm remembers as sets of arrays that lie beside the trainer's own."""
+    return {f"{_OF_ALGORITHM}{name}": value for name, value in state.arrays.items()}
+
+
+def unpack_algorithm(arrays: WeightSets, values: Mapping[str, Any]) -> LocalState:
+    """Return what `pack_algorithm` has packed, with the algorithm's plain values."""
+    names = [name for name in arrays if name.startswith(_OF_ALGORITHM)]
+    return LocalState({name.removeprefix(_OF_ALGORITHM): arrays[name] for name in names}, values)
 
 
 def _warn_of(faults: list[str]) -> None:

@@ -16,16 +16,15 @@ from consilium.learning.algorithms.base import (
     Batch,
     LocalAlgorithm,
     LocalRound,
-    LocalState,
     LocalStep,
 )
-from consilium.learning.checkpoints import Checkpoint
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
+from consilium.learning.estimate import gpu_bytes
 from consilium.learning.network_state import get_moments, get_weights, set_moments, set_weights
 from consilium.learning.patient_samples import PatientSamples, augmentation_seed, patient_loader
 from consilium.learning.ranks import Ranks
-from consilium.learning.round_state import RoundStateStore
+from consilium.learning.round_state import RoundStateStore, pack_algorithm, unpack_algorithm
 from consilium.learning.rounds import OnStep, RoundLoss, RoundTime, TrainingResult
 from consilium.learning.samples import NONE_READABLE, sample_loader
 from consilium.learning.schedule import Schedule
@@ -35,8 +34,7 @@ from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.method import BatchShare
 from consilium.tasks.partial_labels import build_loss
 
-_MOMENTS, _SCALER = "moments", "scaler"
-_ALGORITHM, _OF_ALGORITHM = "algorithm", "algorithm."
+_MOMENTS, _SCALER, _ALGORITHM = "moments", "scaler", "algorithm"
 
 
 class Trainer:
@@ -128,16 +126,29 @@ class Trainer:
 
         Raises:
             Cancelled: Within one step after `cancelled` turned true, in this process or another of `ranks`.
-            SiteRefusal: If the round showed fewer than `min_patients`, unless the algorithm draws patients.
+            SiteRefusal: If the round showed fewer than `min_patients`, unless the algorithm draws patients,
+                or if the device's memory is full.
             TrainingError: If the loss becomes non-finite, the weights do not fit, or this process or another
                 of `ranks` no longer has a readable case.
         """
+        own_batch = self._settings.model_copy(update={"batch_size": self._share.size})
+        with self._device.refuse_full_memory("training", needed=lambda: gpu_bytes(own_batch)):
+            return self._train(weights, schedule, sets or {}, cancelled, on_step)
+
+    def _train(
+        self,
+        weights: Weights,
+        schedule: Schedule,
+        sets: WeightSets,
+        cancelled: Callable[[], bool],
+        on_step: OnStep,
+    ) -> TrainingResult:
         set_weights(self._network, weights)
         self._network.train()
         self._lost.copy_(self._ranks.union(self._lost))
         steps = self._settings.steps_per_round(len(self._cases) - int(self._lost.sum()))
         self._recall(schedule.round_index)
-        local = LocalRound(schedule, weights, sets or {}, self._network, self._optimizer, steps, self._ranks)
+        local = LocalRound(schedule, weights, sets, self._network, self._optimizer, steps, self._ranks)
         self._algorithm.begin(local)
         withheld = self._algorithm.withholds_losses
         mean_loss = RoundLoss(self._min_loss_patients)
@@ -156,8 +167,7 @@ class Trainer:
             if not withheld:
                 mean_loss.add(loss, self._patients(batch[2]))
             on_step(step + 1, steps, mean_loss.mean)
-            over = torch.tensor([clock.is_over(mean_loss.patients)], dtype=torch.uint8)
-            if clock.is_limited and any(self._ranks.union(over)):
+            if clock.is_limited and self._ranks.any(clock.is_over(mean_loss.patients)):
                 break  # in every process
         if mean_loss.patients < self._min_patients and not withheld:
             raise SiteRefusal(
@@ -212,7 +222,7 @@ class Trainer:
             moments = kept.arrays.get(_MOMENTS, {}) if kept and self._algorithm.keeps_moments else {}
             set_moments(self._optimizer, moments)
             self._scaler.load_state_dict((kept and kept.state[_SCALER]) or self._new_scaler)
-            self._algorithm.restore(_algorithm_state(kept) if kept else None)
+            self._algorithm.restore(unpack_algorithm(kept.arrays, kept.state[_ALGORITHM]) if kept else None)
         self._moments_after = None
 
     def _remember(self, rounds_done: int, trained: Weights) -> None:
@@ -220,7 +230,7 @@ class Trainer:
         if not self._memory.in_process and self._ranks.rank:
             return
         state = self._algorithm.state()
-        arrays = {f"{_OF_ALGORITHM}{name}": value for name, value in state.arrays.items()}
+        arrays = pack_algorithm(state)
         arrays[_MOMENTS] = get_moments(self._optimizer) if self._algorithm.keeps_moments else {}
         if not self._memory.in_process:
             arrays[MODEL] = trained
@@ -231,23 +241,18 @@ class Trainer:
         seed = self._round_seed = self._draw_seed * 1_000_003 + local.schedule.round_index
         torch.manual_seed(seed % 2**31)
         self._random.manual_seed(seed % 2**31)
-        pinned = self._device.torch_device.type == "cuda"
+        pinned, workers = self._device.torch_device.type == "cuda", self._loader_workers
         sampler, by_patient = self._method.sampler(self._settings), self._algorithm.samples_per_patient
         if by_patient:
             samples = PatientSamples(self._cases, sampler, by_patient, seed, self._lost)
             draws = self._algorithm.draw_patients(local, len(samples))
-            workers = self._loader_workers
             return iter(patient_loader(samples, draws, self._lost, workers=workers, pin_memory=pinned))
-        loader = sample_loader(
-            self._cases,
-            sampler,
-            seed=seed,
-            share=self._share,
-            lost=self._lost,
-            workers=self._loader_workers,
-            pin_memory=pinned,
+        share, lost = self._share, self._lost
+        return iter(
+            sample_loader(
+                self._cases, sampler, seed=seed, share=share, lost=lost, workers=workers, pin_memory=pinned
+            )
         )
-        return iter(loader)
 
     def _step(self, local: LocalRound, batch: Batch, number: int) -> float:
         inputs, targets = self._to_device(batch, number)
@@ -292,9 +297,3 @@ class Trainer:
         # The processes' gradients are averaged, not added up.
         part = loss * self._share.weight * self._ranks.world_size
         self._scaler.scale(part).backward()  # type: ignore[no-untyped-call]
-
-
-def _algorithm_state(kept: Checkpoint) -> LocalState:
-    names = [name for name in kept.arrays if name.startswith(_OF_ALGORITHM)]
-    arrays = {name.removeprefix(_OF_ALGORITHM): kept.arrays[name] for name in names}
-    return LocalState(arrays, kept.state[_ALGORITHM])

@@ -42,6 +42,9 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "the hospital to decide",
     RefusalCode.FEW_PATIENTS_A_ROUND: "a job with more local_steps, local_epochs or a larger batch_size "
     "shows the network more patients",
+    RefusalCode.GPU_MEMORY: "nvidia-smi at the site shows which programs hold the GPU's memory: its IT "
+    "department ends those that need not run; if it is free and still too small, a job with a smaller "
+    "batch_size or smaller samples fits",
     RefusalCode.NO_LOCAL_ONLY: "nothing: the hospital decided so in its local/privacy.json (local_only); it "
     "has its part in the federation's model all the same",
     RefusalCode.LOCAL_MODEL: "the hospital trains one with `consilium train JOB --kit KIT`, and names it as "

@@ -1,4 +1,5 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch import nn
 
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
-from consilium.learning.device import Device, open_device, process_count
+from consilium.learning.device import Device, choose_layout, open_device, process_count
 from consilium.process_limits import available_cores
 
 
@@ -96,3 +97,45 @@ def test_more_processes_than_gpus_are_an_error_with_a_remedy(gpus):
 def test_one_gpu_and_several_processes_exclude_each_other():
     with pytest.raises(ConfigurationError, match="processes: 2 with device 'cuda:1'"):
         ComputeSettings.parse({"device": "cuda:1", "processes": 2}, source="privacy.json")
+
+
+@pytest.mark.parametrize(("capability", "precision"), [(7, torch.float16), (8, torch.bfloat16)])
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_bfloat16_is_used_where_the_chip_computes_in_it(gpus, monkeypatch, capability, precision, name):
+    """Torch calls bfloat16 supported on older chips too, where it is emulated."""
+    current = [0]
+    gpus(2)
+    chips = {0: 7 if name == "cuda:1" else capability, 1: capability}
+    properties = {index: SimpleNamespace(major=major) for index, major in chips.items()}
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.__setitem__(0, device.index))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current[0])
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties.__getitem__)
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    device = open_device(ComputeSettings(device=name, cpu_threads=1))
+    assert device == Device(torch.device(name), precision)
+
+
+class WithGrid(nn.Module):
+    """A network of images with a volume that is no parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 1, 3)
+        self.register_buffer("grid", torch.zeros(1, 1, 2, 2, 2), persistent=False)
+
+
+@pytest.mark.parametrize(
+    ("network", "layout"),
+    [
+        (nn.Conv2d(1, 1, 3), torch.channels_last),
+        (nn.Conv3d(1, 1, 3), torch.channels_last_3d),
+        (nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv3d(1, 1, 3)), None),
+        (nn.Linear(1, 1), None),
+        (WithGrid(), None),
+    ],
+)
+def test_a_network_is_laid_out_by_all_of_its_tensors(network, layout):
+    assert choose_layout(network) == layout
+    if layout is not None:
+        network.to(memory_format=layout)

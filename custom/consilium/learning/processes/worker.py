@@ -10,7 +10,6 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import torch
 from torch import distributed
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.multiprocessing.errors import record
@@ -124,7 +123,7 @@ class _Worker:
             except Cancelled as error:
                 self._site.send(Stopped(why="cancelled", reason=str(error)))
             except SiteRefusal as error:
-                self._site.send(Stopped(why="refused", reason=error.public_reason, code=error.code))
+                self._site.send(_refused(error))
             except TrainingError as error:
                 self._site.send(Stopped(why="failed", reason=str(error)))
             else:
@@ -169,6 +168,10 @@ class _Worker:
         return Scored(scores=scores)
 
 
+def _refused(error: SiteRefusal) -> Stopped:
+    return Stopped(why="refused", reason=error.public_reason, code=error.code)
+
+
 @record
 def main() -> None:
     """Join the group whose folder and socket are the arguments, and serve the site's process."""
@@ -183,15 +186,17 @@ def main() -> None:
         if on_gpu
         else setup.compute
     )
-    if on_gpu:
-        torch.cuda.set_device(device.torch_device)
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
         store=FileStore(str(folder.store), ranks.world_size),
         rank=ranks.rank,
         world_size=ranks.world_size,
     )
-    worker = _Worker(folder, setup, ranks, device, site)
+    try:
+        worker = _Worker(folder, setup, ranks, device, site)
+    except SiteRefusal as error:
+        site.send(_refused(error))
+        raise
     site.send(Ready())
     worker.serve()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.data.cache import CachedCase
 from consilium.data.files import write_atomically
-from consilium.errors import Cancelled, ConsiliumError, SiteRefusal, TrainingError
+from consilium.errors import Cancelled, ConsiliumError, RefusalCode, SiteRefusal, TrainingError
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import device_name
 from consilium.learning.model_file import load_sets, save_sets
@@ -108,7 +108,8 @@ class WorkerGroup:
 
         Raises:
             Cancelled: Within one step after `cancelled` turned true.
-            SiteRefusal: If the round showed too few patients.
+            SiteRefusal: If the round showed too few patients, or a GPU's memory is full: all processes are
+                ended then, and with them what they held of it.
             TrainingError: If the loss becomes non-finite, the weights do not fit, or a process dies or hangs.
         """
 
@@ -239,6 +240,8 @@ class WorkerGroup:
                 processes.send(Cancel())
                 stopping = True
             for rank, event in processes.receive():
+                if isinstance(event, Stopped) and event.code is RefusalCode.GPU_MEMORY:
+                    raise _error_of(event)  # it stopped alone, and the others wait for its gradient
                 if not isinstance(event, Progress):
                     answers[rank] = event
                 elif not stopping:
