@@ -2,7 +2,8 @@
 
 Both train SegResNet with 16 filters on 128x128x128 patches already on the GPU, so that only the step is
 measured: ours in bfloat16 (else float16) with channels_last_3d, tuned convolutions and AdamW;
-the bundle's in float16 with a gradient scaler, the default memory layout and Adam. Same batch size, in slots.
+the bundle's in float16 with a gradient scaler, the default memory format and Adam. Between them, ours with
+one thing as in the bundle: the memory format, the precision, or the loss. Same batch size, in slots.
 
     python benchmarks/gpu_step.py [BATCH_SIZE]
 """
@@ -14,17 +15,20 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from monai.losses import DiceLoss
 from monai.networks.nets import SegResNet
+from torch import nn
 
 from consilium.learning.compute_settings import ComputeSettings
-from consilium.learning.device import open_device
+from consilium.learning.device import Device, open_device
 from consilium.tasks import get_task, parse_learning
 
 PATCH = (128, 128, 128)
-TURNS, STEPS = 5, 20
+TURNS, STEPS = 5, 10
+BUNDLE = "the bundle"
 
 
 def main() -> None:
@@ -38,29 +42,48 @@ def main() -> None:
     batch = parser.parse_args().batch
     if not torch.cuda.is_available():
         sys.exit("no CUDA device here: this benchmark is for a GPU machine (see `nvidia-smi`)")
-    steps = {"bundle": bundle_step(batch), "ours": our_step(batch)}
+    device = open_device(ComputeSettings())
+    steps = {
+        BUNDLE: bundle_step(batch),
+        "ours": our_step(batch, device),
+        "ours, default format": our_step(batch, device, channels_last=False),
+        "ours, float16": our_step(batch, replace(device, amp_dtype=torch.float16)),
+        "ours, Dice alone": our_step(batch, device, loss=bundle_loss()),
+    }
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}, batch {batch}, {PATCH}")
+    for name, step in steps.items():
+        print(f"{name:24s}first steps {samples_a_second(step, batch):8.2f} samples a second", flush=True)
     rates: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        samples_a_second(step, batch)  # warm up, tune convolutions
     for _ in range(TURNS):
         for name, step in steps.items():
             rates[name].append(samples_a_second(step, batch))
-    print(f"{torch.cuda.get_device_name()}, batch {batch}, {PATCH}")
     for name, values in rates.items():
-        print(f"{name:8s}{statistics.median(values):8.2f} samples a second")
-    ratios = [ours / bundle for ours, bundle in zip(rates["ours"], rates["bundle"], strict=True)]
-    print(f"ratio   {statistics.median(ratios):8.2f}")
+        ratios = [one / bundle for one, bundle in zip(values, rates[BUNDLE], strict=True)]
+        print(
+            f"{name:24s}{statistics.median(values):8.2f} samples a second, "
+            f"{statistics.median(ratios):5.2f} of the bundle's"
+        )
 
 
-def our_step(batch: int) -> Callable[[], None]:
-    """Return a step with the trainer's settings."""
-    device, task = open_device(ComputeSettings()), get_task("brain_tumor")
+def our_step(
+    batch: int, device: Device, *, channels_last: bool = True, loss: nn.Module | None = None
+) -> Callable[[], None]:
+    """Return a step with the trainer's settings.
+
+    Args:
+        batch: Batch size.
+        device: Where, and in which precision.
+        channels_last: Whether in the memory format that `Device.place` chooses, or in torch's default.
+        loss: In place of the task's.
+    """
+    task = get_task("brain_tumor")
     learning = parse_learning({"task": task.name, "network": "segresnet"}, source="the benchmark")
-    network = device.place(task.method.build_network(learning)).train()
-    optimizer, loss = torch.optim.AdamW(network.parameters(), lr=2e-4), task.method.build_loss(learning)
+    network, loss = task.method.build_network(learning), loss or task.method.build_loss(learning)
+    network = (device.place(network) if channels_last else network.to(device.torch_device)).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-4)
     scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
     image, target = random_batch(batch)
-    image = device.move(image)
+    image = device.move(image) if channels_last else image
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -85,7 +108,7 @@ def bundle_step(batch: int) -> Callable[[], None]:
     ).cuda()
     network.train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-5, amsgrad=True)
-    loss = DiceLoss(smooth_nr=0, smooth_dr=1e-5, squared_pred=True, to_onehot_y=False, sigmoid=True)
+    loss = bundle_loss()
     scaler = torch.amp.GradScaler()
     image, target = random_batch(batch)
 
@@ -98,6 +121,11 @@ def bundle_step(batch: int) -> Callable[[], None]:
         scaler.update()
 
     return step
+
+
+def bundle_loss() -> nn.Module:
+    """Return the bundle's loss."""
+    return DiceLoss(smooth_nr=0, smooth_dr=1e-5, squared_pred=True, to_onehot_y=False, sigmoid=True)
 
 
 def random_batch(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
