@@ -1,4 +1,4 @@
-"""A GPU whose memory is full: what a hospital is told, and memory for the next attempt."""
+"""A GPU whose memory is full: the refusal, and memory for the next attempt."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _is_full(error: RuntimeError) -> bool:
 
 
 def _release(device: torch.device) -> None:
-    if device.type == "cuda" and torch.cuda.is_initialized():
+    if device.type == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 
 
