@@ -34,7 +34,7 @@ def cuda_only(gpu: None) -> None:
 @pytest.fixture
 def compute() -> ComputeSettings:
     """What a site decides that trains on the device under test."""
-    return ComputeSettings(device=DEVICE, cpu_threads=2)
+    return ComputeSettings(device=DEVICE, cpu_threads=1)
 
 
 @pytest.fixture

@@ -75,11 +75,24 @@ def test_the_command_predicts_what_it_does_on_a_cpu(trained, tmp_path, monkeypat
     archive = make_cohort(spec, tmp_path / "archives").hospitals["north"]
     model = tmp_path / "result/model.safetensors"
     model.parent.mkdir()
-    settings = learning.model_copy(update={"spacing_mm": 4.0})
+    settings = learning.model_copy(update={"spacing_mm": (4.0, 4.0, 4.0)})
     save_model(model, weights, {"learning": settings.model_dump_json(), "round": "1"})
-    for device in (DEVICE, "cpu"):
-        out = tmp_path / f"predicted-{device}-{device == DEVICE}"
-        words = ["predict", model, "-i", archive, "-o", out, "--device", device, "--mirror", "--threads", 2]
+    for number, device in enumerate((DEVICE, "cpu")):
+        out = tmp_path / f"predicted-{number}"
+        words = [
+            "predict",
+            "-m",
+            model,
+            "-i",
+            archive,
+            "-o",
+            out,
+            "--device",
+            device,
+            "--mirror",
+            "--threads",
+            1,
+        ]
         monkeypatch.setattr(sys, "argv", ["consilium", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             main()

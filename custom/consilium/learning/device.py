@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -94,8 +95,10 @@ def open_device(settings: ComputeSettings) -> Device:
         keep_freed_memory()
         return Device(device, amp_dtype=None)
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        shown = "" if visible is None else f" by CUDA_VISIBLE_DEVICES={visible}, which FLARE sets for a job,"
         raise ConfigurationError(
-            f"device {settings.device!r} is not on this machine, which has "
+            f"device {settings.device!r} is not on this machine, which has{shown} "
             f"{counted(torch.cuda.device_count(), 'CUDA device')}; use 'auto' or 'cpu' (`--device` "
             "of a command, `device` in a site's local/privacy.json), or fix the driver (see `nvidia-smi`)"
         )

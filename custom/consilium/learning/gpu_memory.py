@@ -1,4 +1,4 @@
-"""A GPU whose memory is full: what a hospital is told, and memory for the next attempt."""
+"""A GPU whose memory is full: the refusal, and memory for the next attempt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from consilium.errors import RefusalCode, SiteRefusal
 
 _GIB: Final = 2**30
 
-_FULL: Final = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+_FULL: Final = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "unable to find an engine to execute",  # of the tuned convolutions, none had room for its workspace
+)
 """What CUDA and its libraries raise beside torch's allocator: for a context, a handle, pinned memory."""
 
 
@@ -58,7 +63,7 @@ def _is_full(error: RuntimeError) -> bool:
 
 
 def _release(device: torch.device) -> None:
-    if device.type == "cuda" and torch.cuda.is_initialized():
+    if device.type == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 
 

@@ -52,7 +52,8 @@ def initial_weights(task: Task, settings: LearningSettings, seed: int) -> dict[s
 def get_moments(optimizer: torch.optim.Optimizer) -> Weights:
     """Copy an optimizer's state of each parameter to the CPU, named `parameter/key`."""
     return {
-        f"{parameter}/{key}": np.array(value.detach().cpu().numpy())  # the step writes into its tensors
+        # A copy, as the step writes into its tensors; in order, as a GPU's may be channels-last.
+        f"{parameter}/{key}": np.array(value.detach().cpu().numpy(), order="C")
         for parameter, values in optimizer.state_dict()["state"].items()
         for key, value in values.items()
         if value is not None  # SGD's momentum before its first step

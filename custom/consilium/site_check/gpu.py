@@ -13,6 +13,7 @@ from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit, editable
+from consilium.records.texts import clean_text
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 
@@ -21,6 +22,8 @@ GPU_MEMORY = SiteCheck("machine.gpu_memory", "GPU memory for the job")
 
 _RESOURCES = WorkspaceConstants.RESOURCES_CONFIG
 _MANAGER = "resource_manager"
+_MOST_SHOWN = 200
+"""Characters of another program's error."""
 
 
 def check_capacity(kit: Kit, job: SiteJob) -> SiteFinding:
@@ -33,7 +36,17 @@ def check_capacity(kit: Kit, job: SiteJob) -> SiteFinding:
     if kit.runtime != "process":
         return CAPACITY.skipped(f"this kit is for {kit.runtime}, which counts its GPUs itself")
     edited = editable(name)
-    present = [mib / 1024 for mib in get_host_gpu_memory_total()] if get_host_gpu_ids() else []
+    try:
+        present = [mib / 1024 for mib in get_host_gpu_memory_total()] if get_host_gpu_ids() else []
+    except Exception as error:  # noqa: BLE001 - what FLARE raises where nvidia-smi fails or names no memory
+        if declared:
+            return CAPACITY.failed(
+                f"{declared} declared in {name}, and FLARE can't use what nvidia-smi answers "
+                f"({clean_text(str(error))[:_MOST_SHOWN]}): FLARE would not start",
+                "try: nvidia-smi; if it fails after an update of the driver, restart the machine; else let "
+                f"num_of_gpus of the {_MANAGER} in {edited} be 0",
+            )
+        present = []  # FLARE asks nvidia-smi only for GPUs that are declared
     data = {"declared": declared, "present": len(present), "asked_for": job.gpus_at(kit.site_name)}
     seen = f"{declared} declared in {name}, {len(present)} seen by nvidia-smi"
     if declared > len(present):
@@ -91,6 +104,12 @@ def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> SiteFinding:
         return GPU_MEMORY.skipped("local/privacy.json sets the device to cpu")
     if site.device == "auto" and not gpus_wanted and not torch.cuda.is_available():
         return GPU_MEMORY.skipped(f"torch sees no GPU: job {job.name} would train on the CPU, which it may")
+    if gpus_wanted and ":" in site.device:
+        return GPU_MEMORY.failed(
+            f"job {job.name} asks for {counted(gpus_wanted, 'GPU')}, which FLARE chooses, and it shows the "
+            f"job no others; local/privacy.json sets the device to {site.device!r}",
+            'set "device": "auto" in local/privacy.json',
+        )
     first, count = int(site.device.partition(":")[2] or 0), torch.cuda.device_count()
     if first >= count:
         return GPU_MEMORY.failed(

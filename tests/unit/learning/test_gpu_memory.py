@@ -87,6 +87,7 @@ def test_an_evaluation_is_declined_by_code(cases):
         "CUDA error: out of memory\nCUDA kernel errors might be reported asynchronously",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "FIND was unable to find an engine to execute this computation",
     ],
 )
 def test_whatever_part_of_cuda_has_no_memory(message):

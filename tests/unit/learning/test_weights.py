@@ -4,7 +4,13 @@ import torch
 from torch import nn
 
 from consilium.errors import TrainingError
-from consilium.learning.network_state import get_weights, initial_weights, set_weights
+from consilium.learning.network_state import (
+    get_moments,
+    get_weights,
+    initial_weights,
+    set_moments,
+    set_weights,
+)
 from consilium.learning.weights import difference
 from consilium.tasks import get_task
 from learning.tiny import LEARNING
@@ -75,3 +81,18 @@ def test_first_weights_depend_on_the_seed_alone():
     again, other = initial_weights(task, LEARNING, 7), initial_weights(task, LEARNING, 8)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert any(not np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_arrays_of_a_gpu_s_memory_layout_are_in_order():
+    """Weights and moments of a channels-last network are so laid out; bytes are read by others in order."""
+    network = nn.Conv3d(2, 3, 3).to(memory_format=torch.channels_last_3d)
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(1, 2, 3, 3, 3)).sum().backward()
+    optimizer.step()
+    assert not optimizer.state[network.weight]["exp_avg"].is_contiguous()
+    arrays = [*get_weights(network).values(), *get_moments(optimizer).values()]
+    assert all(array.flags.c_contiguous for array in arrays)
+    fresh = torch.optim.AdamW(network.parameters())
+    set_moments(fresh, get_moments(optimizer))
+    for key, value in optimizer.state[network.weight].items():
+        assert torch.equal(fresh.state[network.weight][key], value)

@@ -1,3 +1,4 @@
+import os
 import subprocess
 from collections import namedtuple
 from types import SimpleNamespace
@@ -72,6 +73,24 @@ def test_gpus_that_do_not_fit_are_rejected(
     refused(check_capacity(declaring(root, *declared), asking(job, asked, 16 * asked)), seen, remedy)
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("echo 'Failed to initialize NVML: Driver/library version mismatch' >&2; exit 18", "Failed to call"),
+        ("printf 'index\\n0\\n'", "can't use what nvidia-smi answers"),
+    ],
+    ids=["driver updated", "no memory named"],
+)
+def test_a_driver_that_does_not_answer_is_a_finding(root, job, monkeypatch, tmp_path, refused, answer, said):
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{answer}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    refused(check_capacity(declaring(root, 1), job), said, "try: nvidia-smi")
+    assert check_capacity(declaring(root, 0), job).status is Status.OK
+
+
 def test_gpus_as_declared_are_well(root, job, monkeypatch):
     with_gpus(monkeypatch, 24, 24)
     finding = check_capacity(declaring(root, 2, 24), asking(job, 1, 16))
@@ -92,6 +111,7 @@ def test_a_site_that_declares_no_gpus_is_well_for_a_job_that_asks_for_none(kit, 
         ((24,), "cuda:1", 0, "torch sees 1 CUDA device", "nvidia-smi"),
         ((), "auto", 1, "torch sees 0 CUDA devices", "the build of torch"),
         ((24,), "cpu", 1, "sets the device to cpu", '"device": "auto"'),
+        ((24, 24), "cuda:1", 1, "FLARE chooses", '"device": "auto"'),
     ],
 )
 def test_too_little_gpu_memory_is_rejected(

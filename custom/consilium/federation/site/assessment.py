@@ -245,7 +245,7 @@ def hardware(site: SiteSettings) -> Hardware:
     present = site.cache_dir
     while not present.exists():
         present = present.parent
-    gpus = [] if site.device == "cpu" else _gpus_gib()
+    gpus = [] if site.device == "cpu" else _gpus_gib(site.device)
     return Hardware(
         cores=site.cpu_threads or available_cores(),
         memory_gib=round(psutil.virtual_memory().total / _GIB, 1),
@@ -254,10 +254,13 @@ def hardware(site: SiteSettings) -> Hardware:
     )
 
 
-def _gpus_gib() -> list[float]:
+def _gpus_gib(device: str) -> list[float]:
+    """The memory of each GPU that a job may use; of the one that the site names, where it names one."""
     import torch  # seconds to load: not for a job that only counts, nor for who only writes one
 
-    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    _, _, named = device.partition(":")
+    indices = [one for one in range(torch.cuda.device_count()) if named in ("", str(one))]
+    gpus = [torch.cuda.get_device_properties(index) for index in indices]
     return [round(gpu.total_memory / _GIB, 1) for gpu in gpus]
 
 

@@ -105,7 +105,10 @@ class LocalScaffold(LocalAlgorithm):
         """Return this site's control variate: the round's mean gradient."""
         import numpy as np
 
-        means = {name: (one / max(1, self._count)).cpu().numpy() for name, one in self._total.items()}
+        means = {
+            name: np.asarray((one / max(1, self._count)).cpu().numpy(), order="C")
+            for name, one in self._total.items()
+        }
         # What is no parameter, such as a running statistic, has no gradient.
         self._own = {
             name: means[name] if name in means else np.zeros_like(value)
