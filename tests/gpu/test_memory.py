@@ -61,37 +61,47 @@ def test_a_step_takes_no_more_memory_than_estimated(cases, device, name):
     assert estimate - GIB <= 5 * max(reserved, GIB // 4)
 
 
-def test_a_full_gpu_is_a_refusal_and_the_next_attempt_works(cases, device):
+@pytest.fixture
+def allow():
+    """Limit what this process may take beside what its tensors hold; returns what they hold."""
+
+    def limit(more):
+        torch.cuda.empty_cache()
+        held = torch.cuda.memory_reserved()
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(1.0 if more is None else (held + more) / total)
+        return held
+
+    yield limit
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_a_full_gpu_is_a_refusal_and_the_next_attempt_works(cases, device, allow):
     learning = few_steps(LARGE)
     trainer = Trainer(TASK, learning, cases, device)
-    total = torch.cuda.get_device_properties(0).total_memory
-    held = torch.cuda.memory_reserved()
-    torch.cuda.set_per_process_memory_fraction((held + 1.5 * GIB) / total)
+    held = allow(1.5 * GIB)
     for _ in range(2):
         with pytest.raises(SiteRefusal, match="the GPU's memory is full in training") as refused:
             trainer.train(start_of(learning), Schedule())
         assert refused.value.code is RefusalCode.GPU_MEMORY
         print(f"\n{refused.value}")
         assert torch.cuda.memory_reserved() - held < 0.3 * GIB
-    torch.cuda.set_per_process_memory_fraction(1.0)
+    allow(None)
     assert np.isfinite(trainer.train(start_of(learning), Schedule()).loss)
 
 
-def test_a_gpu_full_in_a_prediction_is_a_refusal_too(cases, device):
+def test_a_gpu_full_in_a_prediction_is_a_refusal_too(cases, device, allow):
     predictor = Predictor(TASK, LARGE, start_of(LARGE), device)
-    total = torch.cuda.get_device_properties(0).total_memory
-    held = torch.cuda.memory_reserved()
-    torch.cuda.set_per_process_memory_fraction((held + 0.1 * GIB) / total)
+    allow(0.1 * GIB)
     with pytest.raises(SiteRefusal, match="the GPU's memory is full in prediction"):
         predictor.predict(cases[0])
-    torch.cuda.set_per_process_memory_fraction(1.0)
+    allow(None)
     assert predictor.predict(cases[0]).shape == (3, 136, 136, 136)
 
 
-def test_a_gpu_on_which_not_even_the_network_fits(compute):
+def test_a_gpu_on_which_not_even_the_network_fits(compute, allow):
     device = open_device(compute)
-    total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**20) / total)
+    allow(2**20)
     with pytest.raises(SiteRefusal, match="full in loading the network"):
         Predictor(TASK, LARGE, start_of(LARGE), device)
 

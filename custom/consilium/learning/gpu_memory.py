@@ -14,12 +14,13 @@ from consilium.errors import RefusalCode, SiteRefusal
 _GIB: Final = 2**30
 
 _FULL: Final = (
+    "CUDA out of memory",  # torch's allocator, where another error quotes it, as that of loading weights does
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "unable to find an engine to execute",  # of the tuned convolutions, none had room for its workspace
 )
-"""What CUDA and its libraries raise beside torch's allocator: for a context, a handle, pinned memory."""
+"""What says so beside `torch.OutOfMemoryError`; CUDA and its libraries for a context, a handle, a buffer."""
 
 
 @contextmanager

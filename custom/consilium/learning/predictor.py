@@ -37,6 +37,9 @@ class Predictor:
         weights: The trained weights.
         device: On what.
         inference: How a network is run on a case; default: `Method.infer`, by which models are evaluated.
+
+    Raises:
+        SiteRefusal: If the device's memory is full.
     """
 
     def __init__(
@@ -51,7 +54,8 @@ class Predictor:
         self._method = task.method
         self._infer = inference or partial(self._method.infer, settings=settings)
         self._network = device.place(self._method.build_network(settings)).eval()
-        set_weights(self._network, weights)
+        with device.refuse_full_memory("loading the network"):
+            set_weights(self._network, weights)
         self._device = device
 
     @torch.inference_mode()

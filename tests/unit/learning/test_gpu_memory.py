@@ -10,6 +10,7 @@ from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.estimate import GIB
 from consilium.learning.evaluator import score_cases
 from consilium.learning.gpu_memory import refuse_full_memory
+from consilium.learning.predictor import Predictor
 from consilium.learning.schedule import Schedule
 from consilium.learning.trainer import Trainer
 
@@ -81,9 +82,19 @@ def test_an_evaluation_is_declined_by_code(cases):
     assert all(row is not None for row in score_cases(CROWDED, learning(), WEIGHTS, cases, CPU))
 
 
+def test_a_network_whose_weights_do_not_fit_is_declined_by_code(monkeypatch):
+    def full(network, weights):
+        raise FULL
+
+    monkeypatch.setattr("consilium.learning.predictor.set_weights", full)
+    with pytest.raises(SiteRefusal, match="memory is full in loading the network"):
+        Predictor(CROWDED, learning(), WEIGHTS, CPU)
+
+
 @pytest.mark.parametrize(
     "message",
     [
+        "Error(s) in loading state_dict for SegResNet: an exception occurred : ('CUDA out of memory. ...',).",
         "CUDA error: out of memory\nCUDA kernel errors might be reported asynchronously",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
