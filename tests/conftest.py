@@ -1,21 +1,25 @@
 """What holds for all tests."""
 
-from collections.abc import Iterator
+import gc
+import inspect
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-SITE_FOLDERS = ("cache", "site_state", "arrivals")
+SITE_FOLDERS = (Path("cache"), Path("site_state"), Path("arrivals"))
 """What a site makes in the folder that it runs in, where its settings name no other."""
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_in_the_checkout() -> Iterator[None]:
     """Fail the test that has a site work in the checkout: its memory of patients would be committed."""
-    before = {name for name in SITE_FOLDERS if Path(name).exists()}
+    before = {folder for folder in SITE_FOLDERS if folder.exists()}
     yield
-    left = [name for name in SITE_FOLDERS if Path(name).exists() and name not in before]
+    left = [folder for folder in SITE_FOLDERS if folder.exists() and folder not in before]
     assert left == [], "give the site of this test folders of its own"
 
 
@@ -39,6 +43,32 @@ TOGETHER = {
 
 Unit tests of one folder share what its `conftest.py` makes, and so do the folders that are named here.
 """
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without two costs that grow with the number of modules in the process.
+
+    The garbage collector would search all modules again and again, and they are never garbage: not here, and
+    not while the tests run. FLARE's `get_module_logger` needs one frame of `inspect.stack()`, which looks up
+    the source of every frame.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inspect, "stack", _frames)
+        gc.disable()
+        try:
+            return (yield)
+        finally:
+            gc.freeze()
+            gc.enable()
+
+
+def _frames(context: int = 1) -> list[SimpleNamespace]:
+    found, frame = [], sys._getframe(1)
+    while frame is not None:
+        found.append(SimpleNamespace(frame=frame, filename=frame.f_code.co_filename))
+        frame = frame.f_back
+    return found
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,8 @@
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +26,7 @@ from consilium.participant.site_data import SiteData, prepare_site
 from consilium.recipes.catalog import build_recipe
 from consilium.records.federation import BaselineRecord, SiteReport
 from consilium.report.training.patients import prepare_sites
+from consilium.simulation import baselines
 from consilium.simulation.baselines import train_baselines
 from consilium.tasks import get_task
 from consilium.tasks.learning_settings import MIN_LEARNING_RATE
@@ -43,11 +48,20 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SiteData]:
     }
 
 
+@contextmanager
+def threads(workers: int, initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Iterator[Executor]:
+    """Train in this process: a new one imports torch first. The integration test below has real workers."""
+    with ThreadPoolExecutor(workers, initializer=initializer, initargs=arguments) as pool:
+        yield pool
+
+
 @pytest.fixture(scope="module")
 def record(sites: dict[str, SiteData], tmp_path_factory: pytest.TempPathFactory) -> BaselineRecord:
     model = tmp_path_factory.mktemp("result") / "model.safetensors"
     save_model(model, initial_weights(TASK, LEARNING, seed=9), {})
-    return train_baselines(sites, LEARNING, 1, final_model=model, min_counts={"north": 1}, workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "worker_pool", threads)
+        return train_baselines(sites, LEARNING, 1, final_model=model, min_counts={"north": 1}, workers=1)
 
 
 @pytest.mark.long

@@ -15,6 +15,7 @@ from consilium.errors import RefusalCode
 from consilium.federation.algorithms.base import Question
 from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
 from consilium.federation.exchange.answers import TaskAnswers
+from consilium.federation.exchange.declared_parts import check_numbers, read_sets
 from consilium.federation.exchange.quorum import QuorumSettings
 from consilium.federation.exchange.site_controller import SiteController
 from consilium.federation.message_names import (
@@ -32,8 +33,8 @@ from consilium.federation.rounds.failures import AbortedJob, FailedJob
 from consilium.federation.rounds.plan import TrainingPlan
 from consilium.federation.updates.intake import Contribution
 from consilium.federation.updates.rejection_history import DeclinedQuestion, RejectedUpdate
-from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
-from consilium.records.federation import FederationRecord, SiteReport, SiteRound
+from consilium.learning.weights import Weights, WeightSets, join_sets
+from consilium.records.federation import FederationRecord, SiteRound
 from consilium.records.model_comparison import kept_round, key_scores, model_scores
 from consilium.records.summed_reports import SummedReports, name_scorers
 
@@ -168,10 +169,10 @@ class TrainingRun:
             OSError: If the server can't keep the update.
         """
         task, question = self.answers.task, self._question
+        declaration = self.plan.algorithm.settings.declaration
         if question is not None and task not in (TRAIN, VALIDATE):
-            model = self.plan.algorithm.settings.declaration.questions[question.task]
-            content = self.answers.read_content(answer, model)
-            question.aggregator.add(site, Contribution(self._read_sets(answer), content=content))
+            content = self.answers.read_content(answer, declaration.questions[question.task])
+            question.aggregator.add(site, Contribution(read_sets(answer, declaration), content=content))
             self.answers.note(site, SiteRound(outcome="answered"))
             return
         report = self.answers.read(site, answer)
@@ -179,11 +180,12 @@ class TrainingRun:
         summed = self.plan.algorithm.settings.sums_reports
         if report.train_cases is None and not summed:
             raise RejectedAnswer("its report has no number of training cases")
-        self._check_numbers(report, trained=task == TRAIN and bool(answer.params))
+        check_numbers(report, declaration.numbers if task == TRAIN and answer.params else {})
         if answer.params:
             if question is None:
                 raise RejectedAnswer("it sent an update that was not requested")
-            state.update_norm = question.aggregator.add(site, Contribution(self._read_sets(answer), report))
+            sets = read_sets(answer, declaration)
+            state.update_norm = question.aggregator.add(site, Contribution(sets, report))
             if task == TRAIN:
                 state.outcome = "trained"
         elif task == PREPARE:
@@ -193,25 +195,6 @@ class TrainingRun:
             self.plan.rejections.clear(site)
         self.answers.note(site, state, answer.metrics)
         answer.metrics = self.answers.combine({site: answer.metrics or {}})  # for the event
-
-    def _read_sets(self, answer: FLModel) -> WeightSets:
-        try:
-            return split_sets(answer.params or {}, self.plan.algorithm.settings.declaration.sent)
-        except ValueError as error:
-            raise RejectedUpdate(f"it brings {error}") from None
-
-    def _check_numbers(self, report: SiteReport, *, trained: bool) -> None:
-        """Check the algorithm's plain numbers.
-
-        Raises:
-            RejectedAnswer: If others came than the algorithm declares, or one is out of its range.
-        """
-        declared = self.plan.algorithm.settings.declaration.numbers if trained else {}
-        if report.numbers.keys() != declared.keys():
-            raise RejectedAnswer("it sent other numbers than the job's algorithm asks for")
-        for name, (least, most) in declared.items():
-            if not least <= report.numbers[name] <= most:
-                raise RejectedAnswer(f"its {name} does not lie between {least:g} and {most:g}")
 
     def stop_if_aborted(self, when: str) -> None:
         """Stop the job if it was aborted.
