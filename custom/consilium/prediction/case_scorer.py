@@ -22,7 +22,15 @@ class CaseScorer(CaseWork):
         with case_boundary(case.id, case.place, "evaluated"):
             scores = self.task.evaluation.measure(predictor.predict(cached), cached)
         self.folder.keep(
-            FinishedCase(id=case.id, key=key, model=self.model.digest, values={}, files=(), scores=scores)
+            FinishedCase(
+                id=case.id,
+                key=key,
+                model=self.model.digest,
+                settings=self.settings,
+                values={},
+                files=(),
+                scores=scores,
+            )
         )
 
     def dependencies(self) -> tuple[object, ...]:

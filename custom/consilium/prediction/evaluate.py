@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from consilium.counts import counted
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.cohort import Cohort
 from consilium.data.files import require_outside, write_atomically
@@ -20,6 +21,7 @@ from consilium.prediction.case_run import (
     CaseRun,
     FinishedRun,
     RunProgress,
+    case_ids,
     failures_to_write,
     select_cases,
 )
@@ -128,8 +130,20 @@ def evaluate(
             file_endings=file_endings,
         )
         cohort = select_cases(cohort, only)
+        _require_same_cases(output, case_ids(cohort), data)
+        output.require_one_setting(scorer.settings, case_ids(cohort), "evaluated")
         done = run.process(cohort, workers, progress or (lambda done, total: None))
         return _Results(trained, data, output, cohort, done).write(scorer)
+
+
+def _require_same_cases(output: OutputFolder, ids: Collection[str], data: Path) -> None:
+    """Keep the evaluation of another folder: tables and page are of the cases of one run."""
+    before = {one.id for one in output.all_finished()}
+    if before and before.isdisjoint(ids):
+        raise ConfigurationError(
+            f"-o {output.path} holds the evaluation of {counted(len(before), 'case')}, none of which is in "
+            f"{data}, and this run would replace its tables; name another folder"
+        )
 
 
 class _Results:

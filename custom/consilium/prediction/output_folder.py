@@ -114,12 +114,13 @@ class OutputFolder:
         records = [read_sealed(path, FinishedCase) for path in self._finished.glob("*.json")]
         return sorted((one for one in records if one and self._is_whole(one)), key=lambda one: one.id)
 
-    def require_one_setting(self, settings: str, replaced: Collection[str]) -> None:
-        """Remove the results of other models or settings: `ABOUT` is about all that the folder holds.
+    def require_one_setting(self, settings: str, replaced: Collection[str], done: str) -> None:
+        """Remove the results of other models or settings: summaries are about all that the folder holds.
 
         Args:
             settings: The hash of the model and settings of this run.
             replaced: Ids of the cases of this run.
+            done: What this run does with a case: `predicted` or `evaluated`.
 
         Raises:
             ConfigurationError: It holds results of other cases with another model or settings.
@@ -128,9 +129,9 @@ class OutputFolder:
         kept = [one for one in other if one.id not in replaced]
         if kept:
             raise ConfigurationError(
-                f"-o {self.path} holds {counted(len(kept), 'case')} predicted with another model or other "
-                f"settings, which this run would not replace, and {ABOUT} describes one model and its label "
-                "values; name another folder, or the same model, --labels and --mirror as before"
+                f"-o {self.path} holds {counted(len(kept), 'case')} {done} with another model or other "
+                "settings, which this run would not replace, and all in it is described as of one model; "
+                "name another folder, or model and options as before"
             )
         for one in other:
             self.withdraw(one.id)

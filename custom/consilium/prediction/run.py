@@ -106,7 +106,7 @@ def predict(
     with OutputFolder.open(Path(out)) as folder, failures_to_write(folder.path):
         writer = CaseWriter(trained, folder, options, machine, mirror=mirror, pictures=pictures)
         run = CaseRun(writer, accepted_findings, SourceIndex(folder.state))
-        folder.require_one_setting(writer.settings, case_ids(cohort))
+        folder.require_one_setting(writer.settings, case_ids(cohort), "predicted")
         folder.write_json(ABOUT, writer.describe())
         done = run.process(cohort, workers, progress or (lambda done, total: None))
         for case_id in done.left_out:  # predicted before, from files that are not there any more

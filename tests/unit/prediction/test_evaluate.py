@@ -156,6 +156,18 @@ def test_it_resumes_after_an_interruption(run, monkeypatch):
     assert (resumed.evaluated, resumed.kept) == (("P2", "P3"), ("P1",))
 
 
+def test_an_evaluation_of_other_cases_is_not_replaced(run, tmp_path):
+    done = run()
+    table, page = done.table.read_bytes(), done.page.read_bytes()
+    write_labeled_case(tmp_path / "elsewhere", "P7", seed=7)
+    with pytest.raises(ConfigurationError, match=r"evaluation of 3 cases, none of which is in .*elsewhere"):
+        run(given=tmp_path / "elsewhere")
+    with pytest.raises(ConfigurationError, match="2 cases evaluated with another model or other settings"):
+        run(only=["P1"], mirror=True)
+    assert (done.table.read_bytes(), done.page.read_bytes()) == (table, page)
+    assert run().kept == ("P1", "P2", "P3")
+
+
 @pytest.mark.long
 def test_predictions_and_an_evaluation_share_a_folder(run, model, folder, tmp_path):
     run()
