@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo poc test test-quick test-long test-all test-gpu fuzz drills lint docs jobs wheel smoke release rights clean
+.PHONY: install demo poc test test-quick test-long test-all test-gpu gpu-here fuzz drills lint docs jobs wheel smoke release rights clean
 
 # Tests start hundreds of processes: what Python compiles for one is kept for the others.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,9 +40,13 @@ test-long: $(STAMP)
 
 test-all: test test-long
 
-# What only an NVIDIA GPU can show; without one, all is skipped. -s shows what was measured.
-test-gpu: $(STAMP)
+# What only an NVIDIA GPU can show. -s shows what was measured.
+test-gpu: gpu-here $(STAMP)
 	$(BIN)/pytest -m gpu tests/gpu -v -s
+
+gpu-here:
+	@nvidia-smi > /dev/null 2>&1 || { echo "nvidia-smi finds no NVIDIA GPU here: nothing is tested. Most of it on the CPU:"; \
+		echo "CONSILIUM_TEST_DEVICE=cpu $(BIN)/pytest -m gpu tests/gpu"; exit 1; }
 
 # Tests by property with twenty times as many examples as by default.
 fuzz: $(STAMP)

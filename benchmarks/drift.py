@@ -26,7 +26,7 @@ A network that takes long on a CPU, on a GPU (in a folder of its own, as predict
 Some of it, and a trial of a few minutes, which shows that everything runs and means nothing:
 
     python benchmarks/drift.py --out runs/drift --cohorts strong --algorithms fedavg ditto
-    python benchmarks/drift.py --out runs/drift_quick --quick
+    python benchmarks/drift.py --quick --cohorts strong
 
 Repeat an interrupted command: runs that are done are not repeated. Results are OUT/result.md, OUT/result.json
 and a plot of each cohort; `--write docs/drift.md` puts the tables of the cohorts that were run into that
@@ -43,6 +43,8 @@ from pathlib import Path
 
 from consilium.data.files import output_folder
 from consilium.errors import ConsiliumError
+from consilium.learning.compute_settings import ComputeSettings
+from consilium.learning.device import open_device
 from consilium.simulation.display import Display
 from drift_parts.cohorts import COHORTS, QUICK, WHOLE
 from drift_parts.outcome import Outcome
@@ -51,25 +53,29 @@ from drift_parts.plan import ALGORITHMS, Effort, Run, plan_runs
 from drift_parts.runs import Runner
 from nnunet_parts.results import require_same_settings
 
-_HOSPITALS = list(dict.fromkeys(name for sizes in WHOLE.values() for name in sizes.train))
-
 
 def main() -> None:
     """Run what is missing, and write tables and plot."""
     warnings.filterwarnings("ignore", category=FutureWarning)  # MONAI calls deprecated parts of its own.
     parser = _parser()
     options = parser.parse_args()
-    if absent := {*options.leave_out} - {name for one in options.cohorts for name in WHOLE[one].train}:
-        parser.error(f"--leave-out: no hospital of {', '.join(options.cohorts)} is {', '.join(absent)}")
     sizes, rounds, steps = (QUICK, 2, 2) if options.quick else (WHOLE, 8, 20)
+    algorithms = options.algorithms or (["fedavg", "ditto"] if options.quick else list(ALGORITHMS))
+    out = options.out or Path("runs/drift_quick" if options.quick else "runs/drift")
     rounds = rounds if options.rounds is None else options.rounds
+    hospitals = dict.fromkeys(name for one in options.cohorts for name in sizes[one].train)
+    if absent := [name for name in options.leave_out if name not in hospitals]:
+        parser.error(f"--leave-out: no hospital is {', '.join(absent)}; allowed: {', '.join(hospitals)}")
+    if rounds < 1:
+        parser.error(f"--rounds: allowed: 1 or more (seen: {rounds})")
     effort = Effort(sizes, rounds, steps, options.device)
     try:
-        out = output_folder(options.out, "--out")
+        open_device(ComputeSettings(device=options.device))
+        out = output_folder(out, "--out")
         require_same_settings(out, [repr(effort)], "runs")
         with Display() as display:
             runner = Runner(out, effort, display)
-            runs = plan_runs(options.cohorts, options.seeds, options.algorithms, options.leave_out)
+            runs = plan_runs(options.cohorts, options.seeds, algorithms, options.leave_out)
             if options.write is None:
                 _carry_out(runner, runs, display)
             outcomes = _done(runner, runs)
@@ -107,14 +113,27 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--out", type=Path, default=Path("runs/drift"), help="folder for everything (default: %(default)s)")
+    add("--out", type=Path, help="folder for everything (default: runs/drift, quick: runs/drift_quick)")
     add("--cohorts", nargs="+", choices=COHORTS, default=list(COHORTS), help="default: all")
     add("--seeds", type=int, nargs="+", default=[0], help="default: 0")
-    add("--algorithms", nargs="+", choices=list(ALGORITHMS), default=list(ALGORITHMS), help="default: all")
-    add("--leave-out", nargs="+", choices=_HOSPITALS, default=[], metavar="HOSPITAL")
+    names = ", ".join(f"{one.name} ({one.title})" for one in ALGORITHMS.values())
+    add(
+        "--algorithms",
+        nargs="+",
+        choices=list(ALGORITHMS),
+        metavar="ALGORITHM",
+        help=f"default: all, quick: fedavg ditto. {names}",
+    )
+    add(
+        "--leave-out",
+        nargs="+",
+        default=[],
+        metavar="HOSPITAL",
+        help="each trains in all runs but one of federated averaging",
+    )
     add("--rounds", type=int, help="of each job; the other models take as many steps (default: 8, quick: 2)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
-    add("--quick", action="store_true", help="two hospitals, two rounds of two steps")
+    add("--quick", action="store_true", help="two hospitals, two rounds of two steps, two algorithms")
     add("--write", type=Path, metavar="PAGE", help="put the tables into this page, and run nothing")
     return parser
 

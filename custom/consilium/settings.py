@@ -6,7 +6,7 @@ import difflib
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from typing import Annotated, Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
@@ -204,8 +204,10 @@ def _explain(model: type[BaseModel], values: Any, problem: Any, noun: str) -> st
         return f"  {name}: it is missing"
     if problem["type"] != "extra_forbidden":
         return f"  {name}: {_allowed(problem)}{_seen(problem)}"
-    known = sorted(_fields(model, values, problem["loc"][:-1]))
-    nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+    *group, wrong = problem["loc"]
+    known = sorted(_fields(model, values, tuple(group)))
+    in_groups = [f"{one}.{wrong}" for one in known if wrong in _fields(model, values, (*group, one))]
+    nearest = in_groups[:1] or difflib.get_close_matches(str(wrong), known, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}" if known else ""
     return f"  {name}: no such {noun}{hint}"
 
@@ -245,4 +247,10 @@ def _fields(model: type[BaseModel], values: Any, location: tuple[Any, ...]) -> s
         for mark in field.metadata:
             if isinstance(mark, TypeByValues) and isinstance(values, Mapping):
                 model = mark.choose(values)
-    return set(model.model_fields)
+    fixed = (name for name, field in model.model_fields.items() if _is_fixed(field.annotation))
+    return model.model_fields.keys() - set(fixed)
+
+
+def _is_fixed(annotation: Any) -> bool:
+    """Whether a setting has one value, which says of what kind the group is."""
+    return get_origin(annotation) is Literal and len(get_args(annotation)) == 1

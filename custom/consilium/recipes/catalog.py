@@ -5,6 +5,7 @@ Every folder of `jobs/` is written from here, and a test keeps the two in step.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -84,9 +85,10 @@ def find_job(name: str) -> CatalogEntry:
     owner = max((one for one in task_names() if name.startswith(f"{one}_")), key=len, default=None)
     jobs = dict(CATALOG) if owner is None else task_jobs(get_task(owner))
     if name not in jobs:
-        raise ConfigurationError(
-            f"no job is named {name!r}; known: {', '.join(jobs)}; see `consilium jobs list`"
-        )
+        ends = [one for one in jobs if one.endswith(f"_{name}")]
+        near = ends[:1] or difflib.get_close_matches(name, jobs, n=1, cutoff=0.8)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(jobs)};"
+        raise ConfigurationError(f"no job is named {name!r}; {hint} see `consilium jobs list`")
     return jobs[name]
 
 

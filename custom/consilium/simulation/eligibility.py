@@ -63,6 +63,13 @@ def require_enough_sites(
         )
     lack = f"without mandatory {', '.join(absent)}" if absent else f"and min_sites is {job.min_sites}"
     lines = "".join(f"\n  {name}: {site.seen}" for name, site in found.items())
+    if len(sites) < job.min_sites:
+        raise ConfigurationError(
+            f"{counted(len(sites), 'site')} {'is' if len(sites) == 1 else 'are'} given, and the job needs "
+            f"{job.min_sites} that train (min_sites); nothing was started{lines}\n"
+            "Name more with --site NAME=FOLDER, or, where the algorithm allows fewer, lower what the job asks "
+            "for (`consilium jobs export NAME --set min_sites=N`)"
+        )
     raise ConfigurationError(
         f"{counted(len(able), 'site')} can train, {lack}; nothing was started{lines}\n"
         "Give the sites more labeled patients, or, to try things out on one machine, lower what the sites "

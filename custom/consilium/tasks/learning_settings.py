@@ -48,7 +48,13 @@ class LearningSettings(Settings):
     @model_validator(mode="after")
     def _check_steps(self) -> Self:
         if (self.local_steps is None) == (self.local_epochs is None):
-            raise ValueError("give exactly one of local_steps and local_epochs, and null for the other")
+            stated = ", ".join(
+                f"{name} {'null' if value is None else value}"
+                for name, value in (("local_steps", self.local_steps), ("local_epochs", self.local_epochs))
+            )
+            raise ValueError(
+                f"give exactly one of local_steps and local_epochs, and null for the other (seen: {stated})"
+            )
         return self
 
     @classmethod

@@ -114,7 +114,7 @@ def test_a_name_that_no_job_has_names_the_jobs(run, hospitals):
         "simulate", "brain_tumor_fedavgg", "--site", "a=x", "--site", "b=y", "--out", hospitals["out"]
     )
     assert code == 2
-    assert "no job is named 'brain_tumor_fedavgg'; known: brain_tumor_fedavg" in err
+    assert "no job is named 'brain_tumor_fedavgg'; did you mean 'brain_tumor_fedavg'?" in err
 
 
 @pytest.mark.parametrize("job", ["brain_tumor_check", "brain_tumor_stats"])

@@ -26,6 +26,8 @@ def test_changes_reach_the_job(tmp_path):
     ("change", "reported"),
     [
         ("round=3", "did you mean 'rounds'?"),
+        ("local_steps=3", "did you mean 'learning.local_steps'?"),
+        ("learning.local_epochs=1", "null for the other (seen: local_steps 16, local_epochs 1.0)"),
         ("learning.local_step=3", "did you mean 'local_steps'?"),
         ("lerning.local_steps=3", "did you mean 'learning'?"),
         ("rounds=many", "'many'"),

@@ -41,3 +41,11 @@ def test_a_folder_that_is_not_there_is_no_name(job):
 def test_a_name_that_nothing_has_names_the_jobs():
     with pytest.raises(ConfigurationError, match="no job is named 'brain_tumor'; known: brain_tumor_fedavg"):
         resolve_job("brain_tumor")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("ditto", "brain_tumor_ditto"), ("brain_tumor_swrm", "brain_tumor_swarm")]
+)
+def test_a_name_that_is_nearly_a_job_s_is_answered_with_that_job(name, meant):
+    with pytest.raises(ConfigurationError, match=f"no job is named '{name}'; did you mean '{meant}'"):
+        resolve_job(name)

@@ -65,6 +65,13 @@ def test_two_sites_of_which_one_has_two_patients_are_rejected_with_what_to_do(re
     assert "--set min_sites=N" in said
 
 
+def test_too_few_sites_are_no_matter_of_their_patients(refusal):
+    said = refusal("large", "small", min_sites=3)
+    assert said.startswith("2 sites are given, and the job needs 3 that train (min_sites)")
+    assert "--site NAME=FOLDER" in said
+    assert "--min-patients" not in said
+
+
 def test_lower_limits_let_them_start(refusal):
     assert refusal("large", "small", minimum=1, min_sites=2) == ()
     (note,) = refusal("large", "small", min_sites=1)
