@@ -81,7 +81,7 @@ def our_step(
     network, loss = task.method.build_network(learning), loss or task.method.build_loss(learning)
     network = (device.place(network) if channels_last else network.to(device.torch_device)).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-4)
-    scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
+    scaler = device.new_scaler()
     image, target = random_batch(batch)
     image = device.move(image) if channels_last else image
 

@@ -5,7 +5,6 @@ import inspect
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -63,10 +62,11 @@ def pytest_collection() -> Generator[None, object, object]:
             gc.enable()
 
 
-def _frames(context: int = 1) -> list[SimpleNamespace]:
+def _frames(context: int = 1) -> list[inspect.FrameInfo]:
     found, frame = [], sys._getframe(1)
     while frame is not None:
-        found.append(SimpleNamespace(frame=frame, filename=frame.f_code.co_filename))
+        code = frame.f_code
+        found.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name, None, None))
         frame = frame.f_back
     return found
 

@@ -24,6 +24,7 @@ _FEW: Final = 6
 """Hospitals whose gains have a column each."""
 
 _MARKERS: Final = "osD^v<>pPX*h"
+_WRITTEN: Final = ": written by benchmarks/drift.py --write -->"
 _END: Final = "<!-- end of what benchmarks/drift.py writes -->"
 
 
@@ -34,7 +35,7 @@ def begin(block: str) -> str:
         >>> begin("mild")
         '<!-- mild: written by benchmarks/drift.py --write -->'
     """
-    return f"<!-- {block}: written by benchmarks/drift.py --write -->"
+    return f"<!-- {block}{_WRITTEN}"
 
 
 def write_results(out: Path, outcomes: Mapping[Run, Outcome]) -> str:
@@ -61,8 +62,8 @@ def write_page(page: Path, outcomes: Mapping[Run, Outcome]) -> list[str]:
     written = []
     for block, tables in markdown(blocks, outcomes).items():
         before, mark, rest = text.partition(begin(block))
-        _, end, after = rest.partition(_END)
-        if mark and not end:
+        old, end, after = rest.partition(_END)
+        if mark and (not end or _WRITTEN in old):
             raise ConfigurationError(f"{page} has no line {_END} after {mark}")
         if mark:
             text = f"{before}{mark}\n\n{tables}\n{end}{after}"

@@ -153,7 +153,7 @@ class SiteRefusal(ConsiliumError):
             and codes only: never a patient's identifier, a path or a file name.
         code: The kind of reason.
         left_out: Cases left out, by code, as far as their number may leave the site.
-        details: Lines for the site's own log, which may name patients; they are part of the message only.
+        details: Lines for the site's own log, which may name patients; part of the message, and of no answer.
     """
 
     def __init__(
@@ -168,3 +168,4 @@ class SiteRefusal(ConsiliumError):
         self.public_reason = public_reason
         self.code = code
         self.left_out = dict(left_out or {})
+        self.details = tuple(details)

@@ -69,6 +69,8 @@ def test_the_round_is_declined_and_new_processes_train_the_next(tmp_path, monkey
             with pytest.raises(SiteRefusal, match=r"memory is full in training") as refused:
                 group.train(start, Schedule())
             assert refused.value.code is RefusalCode.GPU_MEMORY
+            assert "Tried to allocate 20.00 MiB" in str(refused.value)  # in the site's own log
+            assert "Tried" not in refused.value.public_reason
             assert not any(map(psutil.pid_exists, pids))
             with pytest.raises(SiteRefusal, match=r"memory is full in prediction"):
                 group.score(start, cases)

@@ -47,6 +47,10 @@ class Device:
         """Return a device that needs no scaled loss: in full precision where this one has float16."""
         return replace(self, amp_dtype=None) if self.needs_loss_scaling else self
 
+    def new_scaler(self) -> torch.amp.GradScaler:
+        """Return a new scaler of losses; it does nothing where none is needed."""
+        return torch.amp.GradScaler(self.torch_device.type, enabled=self.needs_loss_scaling)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the forward pass runs."""
         return torch.autocast(
@@ -88,6 +92,7 @@ def open_device(settings: ComputeSettings) -> Device:
 
     Raises:
         ConfigurationError: If a CUDA device is asked for that this machine does not have.
+        SiteRefusal: If its memory is full.
     """
     torch.set_num_threads(settings.cpu_threads or available_cores())
     device = torch.device(device_name(settings))
@@ -102,10 +107,11 @@ def open_device(settings: ComputeSettings) -> Device:
             f"{counted(torch.cuda.device_count(), 'CUDA device')}; use 'auto' or 'cpu' (`--device` "
             "of a command, `device` in a site's local/privacy.json), or fix the driver (see `nvidia-smi`)"
         )
-    if device.index is not None:
-        torch.cuda.set_device(device)  # what names no device, such as pinning, takes no memory of the first
     torch.backends.cudnn.benchmark = True  # every batch of a job has one size
-    has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    with refuse_full_memory(device, "opening it"):  # the first call to CUDA takes memory
+        if device.index is not None:
+            torch.cuda.set_device(device)  # what names no device, such as pinning, takes none of the first
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return Device(device, torch.bfloat16 if has_bfloat16 else torch.float16)
 
 

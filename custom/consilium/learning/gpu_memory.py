@@ -12,12 +12,15 @@ import torch
 from consilium.errors import RefusalCode, SiteRefusal
 
 _GIB: Final = 2**30
+_MOST_SHOWN: Final = 500
+"""Characters of torch's error."""
 
 _FULL: Final = (
     "CUDA out of memory",  # torch's allocator, where another error quotes it, as that of loading weights does
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
+    "'out of memory'",  # NCCL quotes CUDA, where processes connect
     "unable to find an engine to execute",  # of the tuned convolutions, none had room for its workspace
 )
 """What says so beside `torch.OutOfMemoryError`; CUDA and its libraries for a context, a handle, a buffer."""
@@ -38,7 +41,8 @@ def refuse_full_memory(
         needed: Estimates the bytes that it takes.
 
     Raises:
-        SiteRefusal: With `RefusalCode.GPU_MEMORY`, how much there is, and who holds it.
+        SiteRefusal: With `RefusalCode.GPU_MEMORY`, how much there is, and how much this process holds; for
+            the site's log also with torch's own words, which may name other programs.
     """
     try:
         yield
@@ -52,6 +56,7 @@ def refuse_full_memory(
             f"the GPU's memory is full in {what}: {', '.join([*found, *_describe(device)])}",
             code=RefusalCode.GPU_MEMORY,
             details=(
+                " ".join(str(error).split())[:_MOST_SHOWN],
                 "nvidia-smi shows the programs on the GPU: end those that need not run, and try again; if it "
                 "is free and still too small, use a larger GPU, the CPU (device: cpu), or a job with a "
                 "smaller batch_size or smaller samples",

@@ -96,12 +96,11 @@ class Trainer:
         self._optimizer = self._algorithm.build_optimizer(self._network) or torch.optim.AdamW(
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self._scaler = torch.amp.GradScaler(enabled=self._device.needs_loss_scaling)
+        self._scaler = self._device.new_scaler()
         self._min_patients = min_patients
         self._min_loss_patients = max(min_patients, min_loss_patients)
         self._draw_seed = settings.seed if draw_seed is None else draw_seed
         self._memory = memory or RoundStateStore()
-        self._new_scaler = self._scaler.state_dict()
         self._moments_after: int | None = None  # rounds; None while they are those of a part of one
         self._lost = torch.zeros(len(self._cases), dtype=torch.uint8)
         self._lost.share_memory_()  # type: ignore[no-untyped-call]
@@ -215,15 +214,17 @@ class Trainer:
 
     def _recall(self, rounds_done: int) -> None:
         # The scaler's state is empty where it was kept by a device that needs none.
-        if self._moments_after != rounds_done:
+        known, self._moments_after = self._moments_after, None
+        if known != rounds_done:
             kept = self._memory.recall(rounds_done)
             if not self._ranks.agree(kept.number if kept else 0):
                 kept = None  # a disk that failed one process: with other moments, their weights would part
             moments = kept.arrays.get(_MOMENTS, {}) if kept and self._algorithm.keeps_moments else {}
             set_moments(self._optimizer, moments)
-            self._scaler.load_state_dict((kept and kept.state[_SCALER]) or self._new_scaler)
+            self._scaler = self._device.new_scaler()  # after a step that failed, the last one can't unscale
+            if kept and kept.state[_SCALER]:
+                self._scaler.load_state_dict(kept.state[_SCALER])
             self._algorithm.restore(unpack_algorithm(kept.arrays, kept.state[_ALGORITHM]) if kept else None)
-        self._moments_after = None
 
     def _remember(self, rounds_done: int, trained: Weights) -> None:
         self._moments_after = rounds_done if self._algorithm.keeps_moments else None

@@ -53,18 +53,20 @@ class TrainingSetup:
 
         Raises:
             TrainingError: There is no case.
+            SiteRefusal: If the device's memory is full.
         """
-        return Trainer(
-            get_task(self.learning.task),
-            self.learning,
-            self.cases,
-            device,
-            loader_workers=self.compute.loader_workers,
-            ranks=ranks,
-            min_patients=self.min_patients,
-            min_loss_patients=self.min_loss_patients,
-            draw_seed=self.draw_seed,
-            memory=RoundStateStore(self.memory) if self.memory else None,
-            algorithm=local_algorithm(self.algorithm, self.learning) if self.algorithm else None,
-            missing_targets=self.missing_targets,
-        )
+        with device.refuse_full_memory("loading the network"):  # processes that connect take some, too
+            return Trainer(
+                get_task(self.learning.task),
+                self.learning,
+                self.cases,
+                device,
+                loader_workers=self.compute.loader_workers,
+                ranks=ranks,
+                min_patients=self.min_patients,
+                min_loss_patients=self.min_loss_patients,
+                draw_seed=self.draw_seed,
+                memory=RoundStateStore(self.memory) if self.memory else None,
+                algorithm=local_algorithm(self.algorithm, self.learning) if self.algorithm else None,
+                missing_targets=self.missing_targets,
+            )

@@ -223,7 +223,11 @@ def test_a_page_gets_tables_into_its_blocks_and_plots_beside_it(tmp_path):
     assert "FedAvg" in "".join(drawn.itertext())
     assert not (tmp_path / "drift-sizes.svg").exists()
     other = tmp_path / "other.md"
-    for text, missing in (("# None\n", "has none of the lines"), (begin("mild"), "has no line")):
+    for text, missing in (
+        ("# None\n", "has none of the lines"),
+        (begin("mild"), "has no line"),
+        (f"{begin('mild')}\n{strong}\n", "has no line"),
+    ):
         other.write_text(text)
         with pytest.raises(ConfigurationError, match=missing):
             write_page(other, outcomes)

@@ -178,12 +178,13 @@ class Scored(_Message):
 
 
 class Stopped(_Message):
-    """Every process stopped at the same step; they wait for commands."""
+    """Every process stopped at the same step, and waits for commands; one whose GPU is full stopped alone."""
 
     kind: Literal["stopped"] = "stopped"
     why: StopKind
     reason: str
     code: RefusalCode = RefusalCode.DECLINED
+    details: tuple[str, ...] = ()
 
 
 Command = Annotated[Train | Score | Cancel, Field(discriminator="kind")]

@@ -169,7 +169,7 @@ class _Worker:
 
 
 def _refused(error: SiteRefusal) -> Stopped:
-    return Stopped(why="refused", reason=error.public_reason, code=error.code)
+    return Stopped(why="refused", reason=error.public_reason, code=error.code, details=error.details)
 
 
 @record
@@ -181,18 +181,18 @@ def main() -> None:
     site.send(Joined(rank=ranks.rank, pid=os.getpid()))
     setup = Setup.model_validate_json(folder.setup.read_bytes())
     on_gpu = setup.compute.device == "cuda"
-    device = open_device(
-        setup.compute.model_copy(update={"device": f"cuda:{os.environ['LOCAL_RANK']}"})
-        if on_gpu
-        else setup.compute
-    )
-    distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        store=FileStore(str(folder.store), ranks.world_size),
-        rank=ranks.rank,
-        world_size=ranks.world_size,
-    )
     try:
+        device = open_device(
+            setup.compute.model_copy(update={"device": f"cuda:{os.environ['LOCAL_RANK']}"})
+            if on_gpu
+            else setup.compute
+        )
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+            store=FileStore(str(folder.store), ranks.world_size),
+            rank=ranks.rank,
+            world_size=ranks.world_size,
+        )
         worker = _Worker(folder, setup, ranks, device, site)
     except SiteRefusal as error:
         site.send(_refused(error))

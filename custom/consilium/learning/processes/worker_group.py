@@ -61,6 +61,7 @@ class WorkerGroup:
 
     Raises:
         TrainingError: If the processes don't start.
+        SiteRefusal: If a GPU's memory is full.
         ConfigurationError: If there is no place for their sockets; see `socket_folder`.
     """
 
@@ -152,6 +153,7 @@ class WorkerGroup:
 
         Raises:
             Cancelled: Within one case after `cancelled` turned true.
+            SiteRefusal: If a GPU's memory is full; see `train`.
             TrainingError: If the weights do not fit, or a process dies or hangs.
         """
         done = [0] * self._size
@@ -266,7 +268,7 @@ class _Stopped(Exception):
 
 def _error_of(answer: Stopped) -> ConsiliumError:
     if answer.why == "refused":
-        return SiteRefusal(answer.reason, code=answer.code)
+        return SiteRefusal(answer.reason, code=answer.code, details=answer.details)
     return Cancelled(answer.reason) if answer.why == "cancelled" else TrainingError(answer.reason)
 
 
