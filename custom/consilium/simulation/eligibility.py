@@ -67,8 +67,8 @@ def require_enough_sites(
         raise ConfigurationError(
             f"{counted(len(sites), 'site')} {'is' if len(sites) == 1 else 'are'} given, and the job needs "
             f"{job.min_sites} that train (min_sites); nothing was started{lines}\n"
-            "Name more with --site NAME=FOLDER, or, where the algorithm allows fewer, lower what the job asks "
-            "for (`consilium jobs export NAME --set min_sites=N`)"
+            "Name more with --site NAME=FOLDER, or, where the algorithm allows fewer, lower what the job "
+            "asks for (`consilium jobs export NAME --set min_sites=N`)"
         )
     raise ConfigurationError(
         f"{counted(len(able), 'site')} can train, {lack}; nothing was started{lines}\n"
