@@ -20,6 +20,7 @@ OTHERS_TEXT = {
         "federation/updates/spool.py",
         "error",
     ): "safetensors gives a system error's number in its text only",
+    ("learning/gpu_memory.py", "error"): "CUDA, and torch at times, name a full GPU in their texts only",
     ("data/files.py", "error"): "NumPy names a full disk in its text only",
     ("site_check/network.py", "reason"): "a symbol of OpenSSL's, not a text",
 }

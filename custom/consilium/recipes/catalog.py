@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from consilium.default_task import MAIN_JOB
+from consilium.default_task import DEFAULT, MAIN_JOB
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.recognition import RECIPES
@@ -85,9 +85,10 @@ def find_job(name: str) -> CatalogEntry:
     owner = max((one for one in task_names() if name.startswith(f"{one}_")), key=len, default=None)
     jobs = dict(CATALOG) if owner is None else task_jobs(get_task(owner))
     if name not in jobs:
-        ends = [one for one in jobs if one.endswith(f"_{name}")]
-        near = ends[:1] or difflib.get_close_matches(name, jobs, n=1, cutoff=0.8)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(jobs)};"
+        prefix = f"{owner or DEFAULT}_"
+        by_ending = {one.removeprefix(prefix): one for one in jobs}
+        near = difflib.get_close_matches(name.removeprefix(prefix), by_ending, n=1, cutoff=0.7)
+        hint = f"did you mean {by_ending[near[0]]!r}?" if near else f"known: {', '.join(jobs)};"
         raise ConfigurationError(f"no job is named {name!r}; {hint} see `consilium jobs list`")
     return jobs[name]
 
